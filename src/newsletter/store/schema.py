@@ -1,0 +1,430 @@
+"""The tables, once for SQLite (STRICT) and PostgreSQL; Alembic's revisions follow them.
+
+Instants are UTC: ISO text of fixed width on SQLite (sorts as time does), `timestamptz` on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+from newsletter.model import (
+    ConsentAct,
+    DeliveryState,
+    IssueState,
+    Outcome,
+    Placement,
+    SlotState,
+    Stage,
+    Standing,
+    SuppressionReason,
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant; a naive one is a programming error."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use the server's own type where there is one."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Bind an instant as UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive instant {value!r}")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Read an instant back, aware."""
+        if value is None or isinstance(value, datetime):
+            return None if value is None else value.astimezone(UTC)
+        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+class Flag(TypeDecorator[bool]):
+    """A boolean kept as 0 or 1 (STRICT tables have no boolean)."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
+        """Bind as an integer."""
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
+        """Read as a boolean."""
+        return None if value is None else bool(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON document kept as text, keys sorted so that equal values are equal bytes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Write compact, sorted JSON."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Parse it."""
+        return None if value is None else json.loads(value)
+
+
+class Word(TypeDecorator[str]):
+    """One word of an enumeration, read back as its member."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, enumeration: type[StrEnum]) -> None:
+        super().__init__()
+        self.enumeration = enumeration
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Refuse a word that is not of the enumeration."""
+        return None if value is None else self.enumeration(value).value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Return the member."""
+        return None if value is None else self.enumeration(value)
+
+
+BIG = BigInteger().with_variant(Integer, "sqlite")
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _table(name: str, *items: Any) -> Table:
+    return Table(name, METADATA, *items, sqlite_strict=True)
+
+
+def _text(name: str, default: str | None = "") -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+def _word(name: str, enumeration: type[StrEnum], default: str | None = None) -> list[Any]:
+    allowed = ", ".join(f"'{member.value}'" for member in enumeration)
+    return [
+        Column(name, Word(enumeration), nullable=False, server_default=default),
+        CheckConstraint(f"{name} IN ({allowed})", name=name),
+    ]
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Flag, nullable=False, server_default="0")
+
+
+#: Facts of this store itself: `instance` (random id), `machine` (the machine it was last opened on), …
+meta = _table("meta", Column("key", Text, primary_key=True), _text("value"))
+
+# Posts and what hangs on them. `state`: live, held (published in the future), hidden, deleted.
+posts = _table(
+    "posts",
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    _text("source"),
+    _text("source_key"),
+    _text("title"),
+    Column("published", Instant, nullable=False),
+    Column("updated", Instant, nullable=False),
+    _text("body_html"),
+    _text("summary"),
+    _text("url"),
+    _text("slug"),
+    _flag("own_page"),
+    _text("language"),
+    Column("content_note", Text),
+    _flag("note_shows_title"),
+    _flag("minor"),
+    _count("word_count"),
+    _flag("date_only"),
+    Column("dropped", Json, nullable=False, server_default="[]"),
+    _text("fingerprint"),  # of the text that makes a change significant
+    Column("state", Text, nullable=False, server_default="live"),
+    Column("first_seen", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    CheckConstraint("state IN ('live', 'held', 'hidden', 'deleted')", name="state"),
+    Index("ix_posts_url", "url"),
+    Index("ix_posts_fingerprint", "fingerprint"),
+    Index("ix_posts_published", "published", "seq"),
+)
+
+#: Every (source, key) that ever named a post: several sources may tell of one. `digest` is of the whole item.
+post_origins = _table(
+    "post_origins",
+    _text("source", None),
+    _text("source_key", None),
+    Column("post_seq", BIG, ForeignKey("posts.seq", ondelete="CASCADE"), nullable=False),
+    _text("digest"),
+    Column("seen_at", Instant, nullable=False),
+    PrimaryKeyConstraint("source", "source_key"),
+    Index("ix_post_origins_post_seq", "post_seq"),
+)
+
+
+def _hanging(name: str, *columns: Column[Any]) -> Table:
+    return _table(
+        name,
+        Column("post_seq", BIG, ForeignKey("posts.seq", ondelete="CASCADE"), nullable=False),
+        Column("position", Integer, nullable=False),
+        *columns,
+        PrimaryKeyConstraint("post_seq", "position"),
+    )
+
+
+post_authors = _hanging("post_authors", _text("name"), _text("uri"), _text("email"))
+post_tags = _hanging("post_tags", _text("tag"))
+post_images = _hanging(
+    "post_images",
+    _text("src"),
+    _text("alt"),
+    _text("caption"),
+    _text("credit"),
+    _count("width"),
+    _count("height"),
+    _text("media_type"),
+    _text("small"),
+    _text("large"),
+    _text("sha256"),
+    _count("size"),
+    _flag("lead"),
+)
+post_citations = _hanging(
+    "post_citations",
+    _text("text"),
+    _text("url"),
+    _text("title"),
+    _text("author"),
+    _text("publisher"),
+    _text("place"),
+    _text("kind"),
+    _text("date"),
+)
+post_references = _hanging(
+    "post_references", _text("url"), _text("title"), _text("relation"), _text("post_id")
+)
+post_enclosures = _hanging(
+    "post_enclosures",
+    _text("url"),
+    _text("media_type"),
+    Column("length", BIG, nullable=False),
+    _text("title"),
+)
+post_corrections = _hanging("post_corrections", Column("when", Instant, nullable=False), _text("text"))
+
+# Sources
+
+sources = _table(
+    "sources",
+    Column("name", Text, primary_key=True),
+    Column("state", Json, nullable=False, server_default="{}"),  # ETag, Last-Modified, seen folder times, …
+    Column("checked_at", Instant),
+    _text("failure"),
+)
+quarantine = _table(
+    "quarantine",
+    _text("source", None),
+    _text("source_key", None),
+    _text("where"),
+    _text("reason"),
+    _text("remedy"),
+    _text("excerpt"),
+    Column("first_seen", Instant, nullable=False),
+    Column("last_seen", Instant, nullable=False),
+    PrimaryKeyConstraint("source", "source_key"),
+)
+
+# Newsletters, slots, issues, and the (newsletter, post) ledger
+
+newsletters = _table(
+    "newsletters",
+    Column("name", Text, primary_key=True),
+    Column("began", Instant, nullable=False),  # slots before this instant are not ours
+    _count("last_number"),
+)
+slots = _table(
+    "slots",
+    _text("newsletter", None),
+    Column("due", Instant, nullable=False),
+    *_word("state", SlotState),
+    Column("claimed_at", Instant, nullable=False),
+    Column("issue_id", BIG),
+    _text("note"),
+    PrimaryKeyConstraint("newsletter", "due"),
+)
+issues = _table(
+    "issues",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    _text("newsletter", None),
+    Column("number", Integer, nullable=False),
+    Column("due", Instant, nullable=False),
+    *_word("state", IssueState),
+    _text("subject"),
+    Column("dated", Instant, nullable=False),
+    _text("html"),
+    _text("text"),
+    _text("intro_html"),
+    _text("sha256"),
+    Column("composed_at", Instant, nullable=False),
+    Column("approved_at", Instant),
+    Column("released_at", Instant),
+    Column("finished_at", Instant),
+    _count("audience"),
+    Column("epoch", BIG, nullable=False, server_default="0"),
+    _text("owner"),
+    _text("reason"),
+    UniqueConstraint("newsletter", "number"),
+    Index("ix_issues_state", "state"),
+)
+issue_posts = _table(
+    "issue_posts",
+    Column("issue_id", BIG, ForeignKey("issues.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("post_seq", BIG, ForeignKey("posts.seq"), nullable=False),
+    *_word("placement", Placement),
+    Column("post_updated", Instant, nullable=False),  # the version that was sent
+    PrimaryKeyConstraint("issue_id", "position"),
+    UniqueConstraint("issue_id", "post_seq"),
+)
+newsletter_posts = _table(
+    "newsletter_posts",
+    _text("newsletter", None),
+    Column("post_seq", BIG, ForeignKey("posts.seq"), nullable=False),
+    *_word("placement", Placement),
+    Column("issue_id", BIG),
+    Column("told_updated", Instant, nullable=False),  # the newest version a reader has been told of
+    Column("at", Instant, nullable=False),
+    _text("reason"),
+    PrimaryKeyConstraint("newsletter", "post_seq"),
+)
+
+# Subscribers
+
+subscribers = _table(
+    "subscribers",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    _text("address"),
+    Column("address_key", Text, nullable=False, unique=True),  # case-folded: two spellings are one person
+    _text("name"),
+    _text("language"),
+    _text("timezone"),
+    Column("created", Instant, nullable=False),
+)
+subscriptions = _table(
+    "subscriptions",
+    Column("subscriber_id", BIG, ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False),
+    _text("newsletter", None),
+    *_word("standing", Standing),
+    Column("since", Instant, nullable=False),
+    Column("paused_until", Instant),
+    PrimaryKeyConstraint("subscriber_id", "newsletter"),
+    Index("ix_subscriptions_newsletter", "newsletter", "standing", "subscriber_id"),
+)
+consents = _table(
+    "consents",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("subscriber_id", BIG),
+    Column("at", Instant, nullable=False),
+    *_word("act", ConsentAct),
+    _text("newsletter"),
+    _text("channel"),  # page, one-click, mailto, import, command line, …
+    _text("detail"),
+    _text("wording"),  # the exact words shown
+    _text("previous"),
+    _text("hash"),
+    Index("ix_consents_subscriber_id", "subscriber_id"),
+)
+suppressions = _table(
+    "suppressions",
+    Column("address_hash", Text, primary_key=True),  # keyed: erasing a person leaves only this
+    Column("address", Text),
+    *_word("reason", SuppressionReason),
+    Column("at", Instant, nullable=False),
+    _text("note"),
+)
+
+# Deliveries: the ledger. No foreign key to subscribers: erasing a person keeps the count.
+
+deliveries = _table(
+    "deliveries",
+    Column("issue_id", BIG, ForeignKey("issues.id"), nullable=False),
+    Column("subscriber_id", BIG, nullable=False),
+    _text("address"),
+    _text("name"),
+    _text("language"),
+    _text("timezone"),
+    Column("since", Instant),
+    *_word("state", DeliveryState, DeliveryState.WAITING.value),
+    _text("reason"),
+    _flag("presumed"),
+    Column("epoch", BIG, nullable=False, server_default="0"),
+    _count("attempts"),
+    Column("not_before", Instant),
+    Column("changed_at", Instant, nullable=False),
+    PrimaryKeyConstraint("issue_id", "subscriber_id"),
+    Index(
+        "ix_deliveries_open",
+        "issue_id",
+        "subscriber_id",
+        sqlite_where=text("state IN ('waiting', 'attempting')"),
+        postgresql_where=text("state IN ('waiting', 'attempting')"),
+    ),
+    Index("ix_deliveries_subscriber_id", "subscriber_id"),
+)
+attempts = _table(
+    "attempts",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("issue_id", BIG, nullable=False),
+    Column("subscriber_id", BIG, nullable=False),
+    Column("epoch", BIG, nullable=False),
+    Column("at", Instant, nullable=False),
+    _text("transport"),
+    _text("server"),
+    *_word("stage", Stage),
+    *_word("outcome", Outcome),
+    _count("code"),
+    _text("enhanced"),
+    _text("text"),
+    Index("ix_attempts_issue_id", "issue_id", "subscriber_id"),
+)
