@@ -150,6 +150,14 @@ class StoreConfig(Section):
     url_file: Path | None = None
 
 
+class FoldersConfig(Section):
+    """Where things lie in the publication's folder; `state` holds the database, pictures, keys and locks."""
+
+    public: Path = Path("public")
+    state: Path = Path("var")
+    templates: Path = Path("templates")
+
+
 class SourceConfig(Section):
     """One source of posts; smaller `priority` wins when two tell of one post."""
 
@@ -295,6 +303,7 @@ class Config(Section):
     """The whole publication."""
 
     publication: PublicationConfig
+    folders: FoldersConfig = FoldersConfig()
     store: StoreConfig = StoreConfig()
     gather: GatherConfig = GatherConfig()
     sources: tuple[SourceConfig, ...] = ()
@@ -317,12 +326,22 @@ class Config(Section):
     @property
     def public(self) -> Path:
         """The folder that is published."""
-        return self.path("public")
+        return self.path(self.folders.public)
+
+    @property
+    def state(self) -> Path:
+        """The folder of what the product keeps beside its database."""
+        return self.path(self.folders.state)
+
+    @property
+    def templates(self) -> Path:
+        """The folder whose templates come before the packaged ones."""
+        return self.path(self.folders.templates)
 
     @property
     def media(self) -> Path:
         """The folder of resized pictures, under content-addressed names; publishing copies what is used."""
-        return self.path("var/media")
+        return self.state / "media"
 
     @property
     def web_url(self) -> str:
