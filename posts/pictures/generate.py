@@ -2,12 +2,14 @@
 
 Needs Pillow alone. Every number is fixed or comes from a seeded generator, so the same Pillow draws the same
 pictures. Scenes are measured in final pixels and drawn at twice that size, for smooth edges.
+One long file of drawings on purpose: it is run by hand and nothing imports it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from math import cos, hypot, pi, sin, tau
 from pathlib import Path
 from random import Random
@@ -31,7 +33,7 @@ def mix(first: str, second: str, share: float) -> str:
 
 def along(stops: Stops, share: float) -> str:
     """Give the colour of a gradient at `share`."""
-    for (low, first), (high, second) in zip(stops, stops[1:], strict=False):
+    for (low, first), (high, second) in pairwise(stops):
         if share <= high:
             return mix(first, second, max(0.0, share - low) / (high - low))
     return stops[-1][1]
@@ -83,11 +85,14 @@ class Canvas:
         paint(ImageDraw.Draw(mask))
         return mask.filter(ImageFilter.GaussianBlur(blur * SCALE)) if blur else mask
 
+    def area(self, points: Iterable[Point]) -> Image.Image:
+        """Give a mask of a shape."""
+        scaled = [(x * SCALE, y * SCALE) for x, y in points]
+        return self.mask(lambda pen: pen.polygon(scaled, fill=255))
+
     def shade(self, points: Iterable[Point], stops: Stops, top: float, bottom: float) -> None:
         """Fill a shape with a vertical gradient between two heights."""
-        scaled = [(x * SCALE, y * SCALE) for x, y in points]
-        mask = self.mask(lambda pen: pen.polygon(scaled, fill=255))
-        self.image.paste(self.gradient(stops, top, bottom), (0, 0), mask)
+        self.image.paste(self.gradient(stops, top, bottom), (0, 0), self.area(points))
 
     def cloud(self, x: float, y: float, width: float, height: float, colour: str, strength: float) -> None:
         box = [x * SCALE, y * SCALE, (x + width) * SCALE, (y + height) * SCALE]
@@ -114,7 +119,12 @@ class Canvas:
         water = above.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((self.image.width, depth))
         rippled = water.copy()
         for y in range(depth):
-            drift = (y / depth) ** 0.6 * wave * SCALE * (sin(y / 8.3) + 0.5 * sin(y / 4.1 + 1) + 1.6 * sin(y / 21))
+            drift = (
+                (y / depth) ** 0.6
+                * wave
+                * SCALE
+                * (sin(y / 8.3) + 0.5 * sin(y / 4.1 + 1) + 1.6 * sin(y / 21))
+            )
             rippled.paste(water.crop((0, y, water.width, y + 1)), (round(drift), y))
         rippled = rippled.filter(ImageFilter.GaussianBlur((blur * SCALE / 4, blur * SCALE)))
         tone = Image.new("RGB", rippled.size, colour)
@@ -127,7 +137,11 @@ class Canvas:
             return
         noise = Image.frombytes("L", picture.size, Random(1).randbytes(self.width * self.height))
         grain = noise.point([v // 64 for v in range(256)]).convert("RGB")
-        ImageChops.add(picture, grain, offset=-2).save(HERE / name, quality=84, optimize=True, subsampling=0)
+        grained = ImageChops.add(picture, grain, offset=-2)
+        for quality, subsampling in ((84, 0), (84, 2), (76, 2)):
+            grained.save(HERE / name, quality=quality, optimize=True, subsampling=subsampling)
+            if (HERE / name).stat().st_size <= 147_000:
+                break
 
 
 def crane(c: Canvas, x: float, base: float, size: float, colour: str, raised: bool = False) -> None:
@@ -147,8 +161,11 @@ def crane(c: Canvas, x: float, base: float, size: float, colour: str, raised: bo
     c.line([at(2, 150), at(24, 235), at(62, 150)], colour, beam * 0.8)
     c.line([at(24, 235), at(115, 152)], colour, beam * 0.4)
     for share in (0.55, 0.97):
-        c.line([at(24, 235), at(share * (tip[0] - x) / size, 150 + share * ((base - tip[1]) / size - 150))],
-               colour, beam * 0.35)  # fmt: skip
+        c.line(
+            [at(24, 235), at(share * (tip[0] - x) / size, 150 + share * ((base - tip[1]) / size - 150))],
+            colour,
+            beam * 0.35,
+        )
     c.shape([at(66, 150), at(104, 150), at(104, 174), at(66, 174)], colour)
     if not raised:
         c.line([at(-88, 150), at(-88, 96)], colour, beam * 0.25)
@@ -157,8 +174,16 @@ def crane(c: Canvas, x: float, base: float, size: float, colour: str, raised: bo
 
 def ship(c: Canvas, x: float, level: float, size: float, colour: str) -> None:
     """Draw a laden container ship from the side."""
-    c.shape([(x, level - 34 * size), (x + 430 * size, level - 34 * size), (x + 452 * size, level - 46 * size),
-             (x + 425 * size, level), (x + 12 * size, level)], colour)  # fmt: skip
+    c.shape(
+        [
+            (x, level - 34 * size),
+            (x + 430 * size, level - 34 * size),
+            (x + 452 * size, level - 46 * size),
+            (x + 425 * size, level),
+            (x + 12 * size, level),
+        ],
+        colour,
+    )
     for bay in range(11):
         tall = (3, 4, 4, 5, 5, 4, 5, 5, 4, 3, 2)[bay] * 11 * size
         c.rect(x + (68 + 31 * bay) * size, level - 34 * size - tall, 29 * size, tall, colour)
@@ -273,8 +298,12 @@ def rail_yard() -> Canvas:
     c.shape(ridge(12, 296, 10, 380), "#94909c")
     for n in range(26):
         c.rect(46 * n - 10, 300 - 12 * abs(sin(n * 1.9)) - 14 * (n % 4 == 0), 40, 60, "#7b7c8c")
-    c.shade([(0, 312), (WIDTH, 312), (WIDTH, HEIGHT), (0, HEIGHT)],
-            [(0, "#b09a8c"), (0.3, "#6f6a70"), (1, "#2e3442")], 312, 675)  # fmt: skip
+    c.shade(
+        [(0, 312), (WIDTH, 312), (WIDTH, HEIGHT), (0, HEIGHT)],
+        [(0, "#b09a8c"), (0.3, "#6f6a70"), (1, "#2e3442")],
+        312,
+        675,
+    )
     eye = (640, 306)
     for foot in range(-700, 2000, 230):
         for n in range(1, 46):
@@ -285,7 +314,10 @@ def rail_yard() -> Canvas:
         for side in (-52, 52):
             end = foot + side
             c.shape([eye, (end - 6, 681), (end + 6, 681)], "#f5d3a6" if foot < 900 else "#c9b3a4")
-    for foot, colours, far in ((1040, (CORAL, TEAL, AMBER, SLATE, WINE, TEAL), 0.12), (-110, (TEAL, SLATE, CORAL, AMBER, SLATE, WINE), 0.1)):  # fmt: skip
+    for foot, colours, far in (
+        (1040, (CORAL, TEAL, AMBER, SLATE, WINE, TEAL), 0.12),
+        (-110, (TEAL, SLATE, CORAL, AMBER, SLATE, WINE), 0.1),
+    ):
         wagons(c, eye, foot, colours, far)
     for depth in (0.06, 0.13, 0.27, 0.6):
         gantry(c, eye, depth)
@@ -306,7 +338,7 @@ def wagons(c: Canvas, eye: Point, foot: float, colours: Sequence[str], far: floa
     def at(x: float, height: float, depth: float) -> Point:
         return eye[0] + (x - eye[0]) * depth, eye[1] + (375 - height) * depth
 
-    for colour, start, end in zip(colours, steps, steps[1:], strict=False):
+    for colour, start, end in zip(colours, steps[:-1], steps[1:], strict=True):
         near = start + (end - start) * 0.94
         c.shape(
             [at(inner, 28, start), at(inner, 28, near), at(inner, 8, near), at(inner, 8, start)], "#22242e"
@@ -318,8 +350,10 @@ def wagons(c: Canvas, eye: Point, foot: float, colours: Sequence[str], far: floa
         for n in range(1, 14):
             rib = start + (near - start) * n / 14
             c.line([at(inner, 186, rib), at(inner, 34, rib)], mix(dull, INK, 0.22), 3.2 * rib)
-        c.shape([at(inner, 190, near), at(outer, 190, near), at(outer, 28, near), at(inner, 28, near)],
-                mix(dull, INK, 0.35))  # fmt: skip
+        c.shape(
+            [at(inner, 190, near), at(outer, 190, near), at(outer, 28, near), at(inner, 28, near)],
+            mix(dull, INK, 0.35),
+        )
 
 
 def gantry(c: Canvas, eye: Point, depth: float) -> None:
@@ -343,13 +377,22 @@ def gantry(c: Canvas, eye: Point, depth: float) -> None:
 def turbine(c: Canvas, x: float, base: float, size: float, turn: float, colour: str) -> None:
     """Draw a wind turbine whose rotor is turned by a share of a third of a circle."""
     hub = base - 190 * size
-    c.shape([(x - 4.2 * size, base), (x - 2 * size, hub), (x + 2 * size, hub), (x + 4.2 * size, base)], colour)
+    c.shape(
+        [(x - 4.2 * size, base), (x - 2 * size, hub), (x + 2 * size, hub), (x + 4.2 * size, base)], colour
+    )
     c.rect(x - 8 * size, base - 14 * size, 16 * size, 16 * size, mix(colour, AMBER, 0.75))
     for blade in range(3):
         angle = tau * (blade + turn) / 3
         ax, ay = sin(angle), -cos(angle)
-        c.shape([(x - 2.4 * size * ay, hub + 2.4 * size * ax), (x + (28 * ax - 5 * ay) * size, hub + (28 * ay + 5 * ax) * size),
-                 (x + 112 * ax * size, hub + 112 * ay * size), (x + 2.4 * size * ay, hub - 2.4 * size * ax)], colour)  # fmt: skip
+        c.shape(
+            [
+                (x - 2.4 * size * ay, hub + 2.4 * size * ax),
+                (x + (28 * ax - 5 * ay) * size, hub + (28 * ay + 5 * ax) * size),
+                (x + 112 * ax * size, hub + 112 * ay * size),
+                (x + 2.4 * size * ay, hub - 2.4 * size * ax),
+            ],
+            colour,
+        )
     c.disc(x, hub, 5.2 * size, colour)
 
 
@@ -359,8 +402,13 @@ def wind_farm() -> Canvas:
     c.disc(240, 250, 40, "#fffdf2")
     for x, y, width in ((360, 120, 520), (760, 190, 480), (-160, 330, 420), (820, 60, 300)):
         c.cloud(x, y, width, 30, "#ffffff", 0.7)
-    c.shape([(820, 424), (900, 380), (960, 396), (1040, 338), (1100, 372), (1160, 350), (1210, 388), (1210, 430)], "#a3c3c8")
-    c.shape([(700, 426), (790, 404), (860, 412), (960, 386), (1080, 408), (1210, 392), (1210, 430)], "#86afb7")
+    c.shape(
+        [(820, 424), (900, 380), (960, 396), (1040, 338), (1100, 372), (1160, 350), (1210, 388), (1210, 430)],
+        "#a3c3c8",
+    )
+    c.shape(
+        [(700, 426), (790, 404), (860, 412), (960, 386), (1080, 408), (1210, 392), (1210, 430)], "#86afb7"
+    )
     sea = [(0, "#9cc7c9"), (0.25, "#4f96a3"), (1, "#133f58")]
     c.shade([(0, 420), (WIDTH, 420), (WIDTH, HEIGHT), (0, HEIGHT)], sea, 420, 675)
     for n in range(9):
@@ -368,12 +416,18 @@ def wind_farm() -> Canvas:
     for n, x in enumerate((120, 330, 590, 900)):
         turbine(c, x, 452, 0.74, n * 0.29 + 0.2, "#f1f6f3")
     chance = Random(21)
-    for n in range(420):
+    for _ in range(420):
         y = 424 + 250 * chance.random() ** 1.7
         near = (y - 420) / 255
         bright = chance.random() < 0.5
-        c.rect(chance.uniform(-40, WIDTH), y, 20 + 90 * near * chance.random(), 0.8 + 2 * near,
-               f"#f6fbf2{round(40 + 60 * chance.random()):02x}" if bright else "#0c334b40", 1)  # fmt: skip
+        c.rect(
+            chance.uniform(-40, WIDTH),
+            y,
+            20 + 90 * near * chance.random(),
+            0.8 + 2 * near,
+            f"#f6fbf2{round(40 + 60 * chance.random()):02x}" if bright else "#0c334b40",
+            1,
+        )
     for n in range(34):
         y = 426 + 7 * n
         c.rect(240 - 26 - n + 24 * sin(n * 2.2), y, 52 + 2 * n + 20 * sin(n * 1.3), 2, "#fff6d8a0", 1)
@@ -401,11 +455,8 @@ def blob(seed: int, x: float, y: float, radius: float, stretch: float = 1.0) -> 
 
 def curve(a: Point, bend: Point, b: Point) -> list[Point]:
     """Give the points of a quadratic Bézier curve."""
-    shares = [n / 60 for n in range(61)]
-    return [
-        tuple((1 - t) ** 2 * p + 2 * t * (1 - t) * q + t * t * r for p, q, r in zip(a, bend, b, strict=True))  # type: ignore[misc]  # always two coordinates
-        for t in shares
-    ]
+    weights = [((1 - n / 60) ** 2, 2 * (n / 60) * (1 - n / 60), (n / 60) ** 2) for n in range(61)]
+    return [(u * a[0] + v * bend[0] + w * b[0], u * a[1] + v * bend[1] + w * b[1]) for u, v, w in weights]
 
 
 def shipping_lanes() -> Canvas:
@@ -415,40 +466,88 @@ def shipping_lanes() -> Canvas:
         c.line([(80 * n, 0), (80 * n, HEIGHT)], "#ffffff12", 1)
     for n in range(1, 9):
         c.line([(0, 80 * n), (WIDTH, 80 * n)], "#ffffff12", 1)
-    lands = ((3, 120, 40, 165, 1.5), (8, 640, -20, 105, 2.0), (14, 170, 530, 120, 1.1), (23, 1010, 590, 92, 1.5),
-             (31, 1010, 70, 125, 1.5), (5, 700, 300, 40, 0.9), (41, 965, 395, 24, 1.8), (7, 585, 560, 30, 1.3))  # fmt: skip
-    for grow, drop, tone in ((26, 0, "#ffffff0c"), (13, 0, "#ffffff10"), (0, 5, "#061a2a90"), (0, 0, "#e6d8b5")):
+    lands = (
+        (3, 120, 40, 165, 1.5),
+        (8, 640, -20, 105, 2.0),
+        (14, 170, 530, 120, 1.1),
+        (23, 1010, 590, 92, 1.5),
+        (31, 1010, 70, 125, 1.5),
+        (5, 700, 300, 40, 0.9),
+        (41, 965, 395, 24, 1.8),
+        (7, 585, 560, 30, 1.3),
+    )
+    for grow, drop, tone in (
+        (26, 0, "#ffffff0c"),
+        (13, 0, "#ffffff10"),
+        (0, 5, "#061a2a90"),
+        (0, 0, "#e6d8b5"),
+    ):
         for seed, x, y, radius, stretch in lands:
             c.shape(blob(seed, x + drop * 0.6, y + drop, radius + grow, stretch), tone)
-    ports: dict[str, Point] = {"north": (428, 112), "strait": (520, 262), "gulf": (790, 168), "cape": (400, 628),
-                               "east": (1108, 262), "isles": (800, 425), "south": (800, 610), "far": (1165, 470)}  # fmt: skip
-    lanes = (("north", (430, 210), "strait", 7), ("strait", (640, 190), "gulf", 4), ("strait", (600, 400), "isles", 8),
-             ("isles", (770, 520), "south", 6), ("isles", (890, 280), "east", 5), ("strait", (420, 440), "cape", 3),
-             ("cape", (560, 690), "south", 3), ("isles", (1000, 490), "far", 3))  # fmt: skip
+    ports: dict[str, Point] = {
+        "north": (428, 112),
+        "strait": (520, 262),
+        "gulf": (790, 168),
+        "cape": (400, 628),
+        "east": (1108, 262),
+        "isles": (800, 425),
+        "south": (800, 610),
+        "far": (1165, 470),
+    }
+    lanes = (
+        ("north", (430, 210), "strait", 7),
+        ("strait", (640, 190), "gulf", 4),
+        ("strait", (600, 400), "isles", 8),
+        ("isles", (770, 520), "south", 6),
+        ("isles", (890, 280), "east", 5),
+        ("strait", (420, 440), "cape", 3),
+        ("cape", (560, 690), "south", 3),
+        ("isles", (1000, 490), "far", 3),
+    )
     for start, bend, end, width in lanes:
         path = curve(ports[start], bend, ports[end])
         c.line(path, "#3d6a68", width * 2.2)
         for n in range(0, 60, 2):
             c.line(path[n : n + 2], mix(AMBER, "#ffe9c4", n / 60), width * 0.55)
-    for x, y in ports.values():
-        c.glow(x, y, 42, "#ffd79a", 0.7)
-        c.disc(x, y, 9, "#0f2b44")
-        c.disc(x, y, 6.5, CORAL)
-        c.disc(x, y, 2.6, "#fff6e4")
+    for port_x, port_y in ports.values():
+        c.glow(port_x, port_y, 42, "#ffd79a", 0.7)
+        c.disc(port_x, port_y, 9, "#0f2b44")
+        c.disc(port_x, port_y, 6.5, CORAL)
+        c.disc(port_x, port_y, 2.6, "#fff6e4")
     for n in range(32):
         angle, reach = tau * n / 32, 44 if n % 8 == 0 else 30 if n % 4 == 0 else 20
-        c.line([(1110 + 12 * cos(angle), 90 + 12 * sin(angle)), (1110 + reach * cos(angle), 90 + reach * sin(angle))],
-               "#14213d90", 2 if n % 4 == 0 else 1)  # fmt: skip
+        c.line(
+            [
+                (1110 + 12 * cos(angle), 90 + 12 * sin(angle)),
+                (1110 + reach * cos(angle), 90 + reach * sin(angle)),
+            ],
+            "#14213d90",
+            2 if n % 4 == 0 else 1,
+        )
     return c
 
 
 def box(c: Canvas, x: float, y: float, colour: str, chance: Random) -> None:
     """Draw one container in oblique view, its lower left corner at (x, y)."""
     width, height, dx, dy = 218.0, 88.0, 34.0, -20.0
-    c.shape([(x, y - height), (x + dx, y - height + dy), (x + width + dx, y - height + dy), (x + width, y - height)],
-            mix(colour, "#fff1d6", 0.42))  # fmt: skip
-    c.shape([(x + width, y), (x + width + dx, y + dy), (x + width + dx, y - height + dy), (x + width, y - height)],
-            mix(colour, NIGHT, 0.5))  # fmt: skip
+    c.shape(
+        [
+            (x, y - height),
+            (x + dx, y - height + dy),
+            (x + width + dx, y - height + dy),
+            (x + width, y - height),
+        ],
+        mix(colour, "#fff1d6", 0.42),
+    )
+    c.shape(
+        [
+            (x + width, y),
+            (x + width + dx, y + dy),
+            (x + width + dx, y - height + dy),
+            (x + width, y - height),
+        ],
+        mix(colour, NIGHT, 0.5),
+    )
     c.rect(x, y - height, width, height, colour)
     for n in range(26):
         c.rect(x + 9 + 7.8 * n, y - height + 9, 3.6, height - 18, mix(colour, NIGHT, 0.2))
@@ -462,8 +561,14 @@ def box(c: Canvas, x: float, y: float, colour: str, chance: Random) -> None:
         c.rect(x + 30, y - height + 31, 34, 4, colour)
         c.rect(x + 30, y - height + 39, 46, 4, colour)
     for n in (0, 1):
-        c.line([(x + width + dx * (0.36 + 0.3 * n), y - 8 - 7 * n - 4), (x + width + dx * (0.36 + 0.3 * n), y - height - 7 * n + 4)],
-               mix(colour, "#ffffff", 0.15), 1.6)  # fmt: skip
+        c.line(
+            [
+                (x + width + dx * (0.36 + 0.3 * n), y - 8 - 7 * n - 4),
+                (x + width + dx * (0.36 + 0.3 * n), y - height - 7 * n + 4),
+            ],
+            mix(colour, "#ffffff", 0.15),
+            1.6,
+        )
 
 
 def containers() -> Canvas:
@@ -471,9 +576,16 @@ def containers() -> Canvas:
     for x, y, width in ((80, 60, 420), (620, 110, 520)):
         c.cloud(x, y, width, 40, "#ffffff", 0.8)
     crane(c, 660, 560, 2.05, "#8fb6ba")
-    c.shade([(0, 596), (WIDTH, 596), (WIDTH, HEIGHT), (0, HEIGHT)], [(0, "#8d8a86"), (1, "#5b5d63")], 596, 675)
-    palette, chance = ("#c9543f", "#2a7f86", "#e39b4b", "#35507a", "#8a3a4f", "#5f8f6b", "#d8c49a"), Random(17)
-    for depth, (base, shift, tall) in enumerate(((598, -150, (4, 5, 5, 3, 4, 5)), (634, -60, (3, 4, 2, 1, 3, 4)))):
+    c.shade(
+        [(0, 596), (WIDTH, 596), (WIDTH, HEIGHT), (0, HEIGHT)], [(0, "#8d8a86"), (1, "#5b5d63")], 596, 675
+    )
+    palette, chance = (
+        ("#c9543f", "#2a7f86", "#e39b4b", "#35507a", "#8a3a4f", "#5f8f6b", "#d8c49a"),
+        Random(17),
+    )
+    for depth, (base, shift, tall) in enumerate(
+        ((598, -150, (4, 5, 5, 3, 4, 5)), (634, -60, (3, 4, 2, 1, 3, 4)))
+    ):
         last = ""
         for stack, count in enumerate(tall):
             for level in range(count):
@@ -489,7 +601,15 @@ def containers() -> Canvas:
 def hemicycle() -> Canvas:
     c = Canvas([(0, "#16203c"), (1, "#0c1428")])
     c.glow(600, 600, 720, "#35507a", 0.6)
-    groups = ((0.09, WINE), (0.29, CORAL), (0.37, "#6f9f63"), (0.55, "#e9c46a"), (0.83, "#3f7fae"), (0.93, "#2c4f7c"), (1, "#78839a"))
+    groups = (
+        (0.09, WINE),
+        (0.29, CORAL),
+        (0.37, "#6f9f63"),
+        (0.55, "#e9c46a"),
+        (0.83, "#3f7fae"),
+        (0.93, "#2c4f7c"),
+        (1, "#78839a"),
+    )
     absent = Random(5)
     for row in range(11):
         reach = 200 + 37 * row
@@ -523,21 +643,31 @@ def vineyards() -> Canvas:
         c.cloud(x, y, width, 24, "#ffdcb4", 0.7)
     c.glow(860, 300, 470, "#fff4c8", 0.9)
     c.disc(860, 296, 42, "#fffbe4")
-    for seed, base, rise, tone in ((2, 316, 30, "#b98f96"), (6, 344, 24, "#9c8283"), (15, 372, 20, "#7d7a6c")):
+    for seed, base, rise, tone in (
+        (2, 316, 30, "#b98f96"),
+        (6, 344, 24, "#9c8283"),
+        (15, 372, 20, "#7d7a6c"),
+    ):
         c.shape(ridge(seed, base, rise, 460), tone)
-    fields = ((33, 408, 24, 520, "#a3a05a", "#5f7444", (1300, 250), 16), (58, 470, 34, 700, "#93974d", "#42643f", (-250, 300), 24),
-              (71, 545, 30, 600, "#b39a4c", "#3f5b37", (640, 330), 34))  # fmt: skip
+    fields = (
+        (33, 408, 24, 520, "#a3a05a", "#5f7444", (1300, 250), 16),
+        (58, 470, 34, 700, "#93974d", "#42643f", (-250, 300), 24),
+        (71, 545, 30, 600, "#b39a4c", "#3f5b37", (640, 330), 34),
+    )
     for index, (seed, base, rise, span, ground, vine, eye, gap) in enumerate(fields):
         outline = ridge(seed, base, rise, span)
         before = c.image.copy()
-        c.shade(outline, [(0, mix(ground, "#ffdf9b", 0.35)), (1, mix(ground, INK, 0.25))], base - rise * 1.6, base + 150)
+        c.shade(
+            outline,
+            [(0, mix(ground, "#ffdf9b", 0.35)), (1, mix(ground, INK, 0.25))],
+            base - rise * 1.6,
+            base + 150,
+        )
         for n in range(-60, 100):
             foot = eye[0] + n * gap * 3.4
             c.shape([eye, (foot - gap * 0.72, 720), (foot + gap * 0.72, 720)], vine)
             c.shape([eye, (foot + gap * 0.36, 720), (foot + gap * 0.72, 720)], mix(vine, "#e7cf78", 0.45))
-        scaled = [(x * SCALE, y * SCALE) for x, y in outline]
-        hill = c.mask(lambda pen, area=scaled: pen.polygon(area, fill=255))  # type: ignore[misc]  # binds the loop's area
-        c.image.paste(before, (0, 0), ImageChops.invert(hill))
+        c.image.paste(before, (0, 0), ImageChops.invert(c.area(outline)))
         if index == 0:
             house(c, 300, 404)
         for n in range(5 if index == 1 else 0):
@@ -574,13 +704,25 @@ def border_night() -> Canvas:
     chance = Random(8)
     for _ in range(170):
         size = 0.5 + 1.1 * chance.random() ** 3
-        c.disc(chance.uniform(0, WIDTH), 300 * chance.random(), size, f"#fff6e0{round(90 + 160 * chance.random()):02x}")
+        c.disc(
+            chance.uniform(0, WIDTH),
+            300 * chance.random(),
+            size,
+            f"#fff6e0{round(90 + 160 * chance.random()):02x}",
+        )
     c.glow(230, 120, 190, "#e8ecff", 0.55)
-    moon = c.mask(lambda pen: (pen.ellipse([392, 172, 528, 308], fill=255), pen.ellipse([430, 160, 550, 280], fill=0)))
+    moon = c.mask(lambda pen: pen.ellipse([392, 172, 528, 308], fill=255))
+    moon = ImageChops.subtract(moon, c.mask(lambda pen: pen.ellipse([430, 160, 550, 280], fill=255)))
     c.image.paste("#f4f1e2", (0, 0), moon)
-    for seed, base, rise, tone in ((3, 360, 100, "#33456f"), (18, 420, 70, "#243459"), (27, 462, 40, "#182544")):
+    for seed, base, rise, tone in (
+        (3, 360, 100, "#33456f"),
+        (18, 420, 70, "#243459"),
+        (27, 462, 40, "#182544"),
+    ):
         c.shape(ridge(seed, base, rise, 330), tone)
-    c.shade([(0, 500), (WIDTH, 500), (WIDTH, HEIGHT), (0, HEIGHT)], [(0, "#39405c"), (1, "#161b30")], 500, 675)
+    c.shade(
+        [(0, 500), (WIDTH, 500), (WIDTH, HEIGHT), (0, HEIGHT)], [(0, "#39405c"), (1, "#161b30")], 500, 675
+    )
     c.glow(860, 470, 430, "#ffd08a", 0.75)
     for x in (690, 840, 990, 1130):
         c.rect(x, 392, 12, 130, "#1a2036")
@@ -607,6 +749,7 @@ def border_night() -> Canvas:
 
 def lorry(c: Canvas, x: float, base: float, size: float, tone: str) -> None:
     """Draw a lorry that waits, seen from the side and pointing right."""
+
     def part(dx: float, dy: float, width: float, height: float, colour: str, radius: float = 3) -> None:
         c.rect(x + dx * size, base - dy * size, width * size, height * size, colour, radius)
 
@@ -630,7 +773,14 @@ def wafer() -> Canvas:
     c = Canvas([(0, "#10182c"), (1, "#1d2b47")])
     c.glow(640, 330, 700, "#3a6f8f", 0.55)
     disc = Canvas([(0, "#c8d6de"), (0.5, "#8fa5b5"), (1, "#53657c")])
-    tones = [(0, "#f3c27a"), (0.2, "#e07f6a"), (0.4, "#9a5a92"), (0.6, "#4b68b0"), (0.8, "#41a6b0"), (1, "#bfe0c0")]
+    tones = [
+        (0, "#f3c27a"),
+        (0.2, "#e07f6a"),
+        (0.4, "#9a5a92"),
+        (0.6, "#4b68b0"),
+        (0.8, "#41a6b0"),
+        (1, "#bfe0c0"),
+    ]
     for row in range(-16, 17):
         for col in range(-16, 17):
             x, y = 600 + 37 * col + 18, 338 + 27 * row
@@ -644,12 +794,29 @@ def wafer() -> Canvas:
             disc.rect(x - 30, y - 11, 13, 7, mix(tone, "#ffffff", 0.28), 1)
     disc.glow(470, 180, 330, "#ffffff", 0.5)
     c.cloud(330, 560, 620, 90, "#050912", 0.8)
-    round_mask = c.mask(lambda pen: (pen.ellipse([600, 72, 1800, 1272], fill=255), pen.polygon([(1150, 1290), (1250, 1290), (1200, 1238)], fill=0)))
+    round_mask = c.mask(lambda pen: pen.ellipse([600, 72, 1800, 1272], fill=255))
+    round_mask = ImageChops.subtract(round_mask, c.area([(575, 645), (625, 645), (600, 619)]))
     c.disc(600, 340, 304, "#dbe7ea")
     c.image.paste(disc.image, (0, 0), round_mask)
     for side in (-1, 1):
-        c.shape([(600 + side * 340, 300), (600 + side * 640, 282), (600 + side * 640, 394), (600 + side * 340, 374)], "#2f3d58")
-        c.shape([(600 + side * 286, 322), (600 + side * 345, 304), (600 + side * 345, 370), (600 + side * 286, 352)], "#c7d2da")
+        c.shape(
+            [
+                (600 + side * 340, 300),
+                (600 + side * 640, 282),
+                (600 + side * 640, 394),
+                (600 + side * 340, 374),
+            ],
+            "#2f3d58",
+        )
+        c.shape(
+            [
+                (600 + side * 286, 322),
+                (600 + side * 345, 304),
+                (600 + side * 345, 370),
+                (600 + side * 286, 352),
+            ],
+            "#c7d2da",
+        )
         c.rect(600 + side * 420 - 6, 292, 12, 96, "#f2a65a", 2)
     return c
 
@@ -664,7 +831,11 @@ def quarter_night() -> Canvas:
             wide, tall = width * chance.uniform(0.7, 1.4), chance.uniform(low, high)
             block(c, (x, 478 - tall, wide, tall), tone, chance, 11 if seed == 4 else 15)
             x += wide + chance.choice((0, 3, 9))
-    for x, wide, tall, tone in ((70, 170, 330, "#1b2148"), (470, 250, 240, "#1e2650"), (930, 190, 370, "#191f44")):
+    for x, wide, tall, tone in (
+        (70, 170, 330, "#1b2148"),
+        (470, 250, 240, "#1e2650"),
+        (930, 190, 370, "#191f44"),
+    ):
         block(c, (x, 478 - tall, wide, tall), tone, Random(round(x)), 20)
     c.rect(0, 470, WIDTH, 14, "#141a3a")
     for n in range(9):
@@ -680,7 +851,9 @@ def quarter_night() -> Canvas:
         c.rect(262 + 35 * n, 443, 28, 17, "#fff0c4", 2)
     c.mirror(484, "#151c40", 0.3, 1.2, 5)
     for n in (0, 1):
-        c.shape([(0, 560 + 42 * n), (WIDTH, 520 + 26 * n), (WIDTH, 522 + 26 * n), (0, 564 + 42 * n)], "#e8c9a080")
+        c.shape(
+            [(0, 560 + 42 * n), (WIDTH, 520 + 26 * n), (WIDTH, 522 + 26 * n), (0, 564 + 42 * n)], "#e8c9a080"
+        )
     return c
 
 
@@ -700,8 +873,15 @@ def block(c: Canvas, area: tuple[float, float, float, float], tone: str, chance:
 
 def text(c: Canvas, x: float, y: float, words: str, size: float, colour: str, **how: str | float) -> None:
     bold = how.get("bold", 0)
-    c.pen.text((x * SCALE, y * SCALE), words, fill=colour, font=ImageFont.load_default(size * SCALE),
-               anchor=str(how.get("anchor", "ls")), stroke_width=float(bold) * SCALE, stroke_fill=colour)  # fmt: skip
+    c.pen.text(
+        (x * SCALE, y * SCALE),
+        words,
+        fill=colour,
+        font=ImageFont.load_default(size * SCALE),
+        anchor=str(how.get("anchor", "ls")),
+        stroke_width=float(bold) * SCALE,
+        stroke_fill=colour,
+    )
 
 
 def duty_chart() -> Canvas:
@@ -712,12 +892,23 @@ def duty_chart() -> Canvas:
         y = 560 - 95 * n
         c.line([(120, y), (1130, y)], "#14213d2a" if n else "#14213d", 1.2)
         text(c, 104, y + 8, str(2 * n), 22, "#5a6478", anchor="rs")
-    series = (("Wine", 2.1, 1.7), ("Dairy", 3.4, 3.9), ("Machinery", 4.6, 5.8), ("Textiles", 6.9, 6.2), ("Batteries", 3.0, 7.4))
+    series = (
+        ("Wine", 2.1, 1.7),
+        ("Dairy", 3.4, 3.9),
+        ("Machinery", 4.6, 5.8),
+        ("Textiles", 6.9, 6.2),
+        ("Batteries", 3.0, 7.4),
+    )
     for n, (label, before, after) in enumerate(series):
         x = 158 + 196 * n
         for shift, value, first, last in ((0, before, "#9fb4c0", "#7f98a8"), (70, after, "#e58a5c", CORAL)):
             top = 560 - 47.5 * value
-            c.shade([(x + shift, top), (x + shift + 62, top), (x + shift + 62, 560), (x + shift, 560)], [(0, first), (1, last)], top, 560)
+            c.shade(
+                [(x + shift, top), (x + shift + 62, top), (x + shift + 62, 560), (x + shift, 560)],
+                [(0, first), (1, last)],
+                top,
+                560,
+            )
             text(c, x + shift + 31, top - 10, f"{value}", 23, INK, anchor="ms", bold=0.3)
         text(c, x + 66, 596, label, 24, INK, anchor="ms")
     for x, tone, label in ((790, "#8fa6b4", "first half 2025"), (970, CORAL, "first half 2026")):
@@ -775,7 +966,7 @@ def logo_jocj() -> Canvas:
 def logo_hokushin() -> Canvas:
     c = logo("#ffffff")
     c.rect(32, 32, 96, 96, "#20304f", 14)
-    points = [(80 + (44 if n % 2 == 0 else 13) * sin(tau * n / 8), 80 - (44 if n % 2 == 0 else 13) * cos(tau * n / 8)) for n in range(8)]
+    points = [(80 + r * sin(tau * n / 8), 80 - r * cos(tau * n / 8)) for n, r in enumerate((44, 13) * 4)]
     c.shape(points, "#f6fafc")
     c.disc(80, 80, 7, CORAL)
     text(c, 152, 82, "HOKUSHIN", 38, "#20304f", bold=0.8)
@@ -784,12 +975,23 @@ def logo_hokushin() -> Canvas:
 
 
 PICTURES: dict[str, Callable[[], Canvas]] = {
-    "harbour-dusk.jpg": harbour_dusk, "courthouse.jpg": courthouse, "rail-yard.jpg": rail_yard,
-    "wind-farm.jpg": wind_farm, "shipping-lanes.jpg": shipping_lanes, "containers.jpg": containers,
-    "hemicycle.jpg": hemicycle, "vineyards.jpg": vineyards, "border-night.jpg": border_night, "wafer.jpg": wafer,
-    "quarter-night.jpg": quarter_night, "duty-chart.png": duty_chart, "logo-eocc.png": logo_eocc,
-    "logo-meridian.png": logo_meridian, "logo-jocj.png": logo_jocj, "logo-hokushin.png": logo_hokushin,
-}  # fmt: skip
+    "harbour-dusk.jpg": harbour_dusk,
+    "courthouse.jpg": courthouse,
+    "rail-yard.jpg": rail_yard,
+    "wind-farm.jpg": wind_farm,
+    "shipping-lanes.jpg": shipping_lanes,
+    "containers.jpg": containers,
+    "hemicycle.jpg": hemicycle,
+    "vineyards.jpg": vineyards,
+    "border-night.jpg": border_night,
+    "wafer.jpg": wafer,
+    "quarter-night.jpg": quarter_night,
+    "duty-chart.png": duty_chart,
+    "logo-eocc.png": logo_eocc,
+    "logo-meridian.png": logo_meridian,
+    "logo-jocj.png": logo_jocj,
+    "logo-hokushin.png": logo_hokushin,
+}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or PICTURES:

@@ -1,0 +1,60 @@
+"""Timing that can be trusted on a noisy machine: interleaved rounds, medians, ratios inside a round."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the page: what was measured, ours, the peer, their ratio, and the goal if there is one."""
+
+    what: str
+    ours: str
+    peer: str = ""
+    ratio: str = ""
+    goal: str = ""
+
+
+def cpu() -> float:
+    """Return the CPU seconds of this process and its finished children."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the wall seconds of one call."""
+    gc.collect()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def median(work: Callable[[], object], rounds: int = 5) -> float:
+    """Return the median wall seconds of several calls after one warm-up."""
+    work()
+    return statistics.median(seconds(work) for _ in range(rounds))
+
+
+def paired(
+    ours: Callable[[], object], peer: Callable[[], object], rounds: int = 5
+) -> tuple[float, float, float]:
+    """Run both in turn; return both medians and the median of the ratios peer ÷ ours inside a round."""
+    ours(), peer()
+    pairs = [(seconds(ours), seconds(peer)) for _ in range(rounds)]
+    return (
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(b / a for a, b in pairs),
+    )
+
+
+def machine() -> str:
+    """Describe the machine in one line."""
+    return f"{os.cpu_count()} cores, {os.uname().machine}, {os.uname().sysname}"

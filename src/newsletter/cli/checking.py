@@ -1,0 +1,77 @@
+"""`newsletter check …`: every rule that a program can check."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from newsletter.cli import Context, pass_context
+from newsletter.cli.output import json_option, say, say_json
+
+if TYPE_CHECKING:
+    from newsletter.model import Finding
+
+
+@click.group()
+def check() -> None:
+    """Check feeds, digests or the configuration; exit 1 on a finding."""
+
+
+def _say(findings: list[Finding], checked: str, *, as_json: bool) -> int:
+    if as_json:
+        say_json(findings)
+    else:
+        for one in findings:
+            word = "error" if one.error else "advice"
+            say(f"{one.where}: {one.place}: {word}: {one.rule}. {one.remedy}")
+        if not findings:
+            say(f"{checked}: nothing found")
+    return 1 if any(one.error for one in findings) else 0
+
+
+@check.command()
+@json_option
+@pass_context
+def config(context: Context, as_json: bool) -> int:
+    """Check newsletter.toml, its files and its secrets."""
+    findings = context.check_config()
+    return _say(findings, str(context.folder / "newsletter.toml"), as_json=as_json)
+
+
+@check.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@pass_context
+def feeds(context: Context, files: tuple[Path, ...], as_json: bool) -> int:
+    """Check feed FILES, or every feed in public/feeds."""
+    from newsletter.checks import feeds as rules
+
+    chosen = files or tuple(
+        p for p in sorted((context.config.public / "feeds").rglob("*")) if p.suffix in (".xml", ".json")
+    )
+    findings = [finding for path in chosen for finding in rules.check_file(path.read_bytes(), str(path))]
+    return _say(findings, f"{len(chosen)} feeds", as_json=as_json)
+
+
+@check.command()
+@click.argument("newsletter", required=False)
+@click.option(
+    "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An .eml file instead."
+)
+@json_option
+@pass_context
+def digest(context: Context, newsletter: str | None, file: Path | None, as_json: bool) -> int:
+    """Check the digest of the next issue, or an .eml file."""
+    from newsletter.checks import digest as rules
+
+    if file is not None:
+        return _say(list(rules.check_message(file.read_bytes(), where=str(file))), str(file), as_json=as_json)
+    chosen = [context.config.newsletter(newsletter)] if newsletter else context.config.newsletters
+    findings: list[Finding] = []
+    for one in chosen:
+        seen = context.publisher.preview(one.name, "reader@example.org", now=datetime.now(UTC))
+        findings += rules.check_message(seen.eml, where=f"next issue of {one.name}")
+    return _say(findings, ", ".join(one.name for one in chosen) or "no newsletter", as_json=as_json)

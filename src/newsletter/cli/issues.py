@@ -1,0 +1,308 @@
+"""`newsletter issues …`: compose, look, approve, deliver, account."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from newsletter.cli import Context, pass_context
+from newsletter.cli.output import json_option, say, say_json, table
+from newsletter.errors import InputError
+
+if TYPE_CHECKING:
+    from newsletter.model import Account, Issue
+
+
+@click.group()
+def issues() -> None:
+    """Compose, preview, deliver and account for issues."""
+
+
+def _newsletter(context: Context, name: str | None) -> str:
+    known = [one.name for one in context.config.newsletters]
+    if name is not None:
+        return context.config.newsletter(name).name
+    if len(known) == 1:
+        return known[0]
+    raise InputError(
+        "which newsletter is meant?" if known else "no newsletter is configured",
+        where="issues",
+        remedy=f"Name one: {', '.join(known)}" if known else "Add [[newsletters]] to newsletter.toml",
+    )
+
+
+newsletter_argument = click.argument("newsletter", required=False)
+number_option = click.option(
+    "-n", "--number", type=int, metavar="N", help="Issue number (default: the newest)."
+)
+
+
+def _issue(context: Context, newsletter: str | None, number: int | None) -> Issue:
+    return context.publisher.issue(_newsletter(context, newsletter), number)
+
+
+@issues.command("list")
+@newsletter_argument
+@json_option
+@pass_context
+def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
+    """List the issues with their sums."""
+    name = _newsletter(context, newsletter) if newsletter else None
+    rows = [(one, context.publisher.account(one.id)) for one in context.publisher.issues(name)]
+    if as_json:
+        say_json([{**_facts(one), "account": account} for one, account in rows])
+        return
+    if not rows:
+        say("There is no issue yet. Compose one with: newsletter issues compose")
+    table(
+        (
+            "issue",
+            "state",
+            "due",
+            "audience",
+            "accepted",
+            "refused",
+            "suppressed",
+            "unknown",
+            "waiting",
+            "subject",
+        ),
+        (
+            (
+                f"{one.newsletter} {one.number}",
+                one.state,
+                one.due,
+                account.audience,
+                account.accepted,
+                account.refused,
+                account.suppressed,
+                account.unknown,
+                account.waiting + account.attempting,
+                one.subject,
+            )
+            for one, account in rows
+        ),
+    )
+
+
+@issues.command()
+@newsletter_argument
+@number_option
+@json_option
+@pass_context
+def show(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> None:
+    """Show one issue: its posts and its sum."""
+    issue = _issue(context, newsletter, number)
+    account = context.publisher.account(issue.id)
+    posts = context.publisher.posts_of(issue.id)
+    if as_json:
+        say_json(
+            {**_facts(issue), "account": account, "posts": [{"id": p.id, "title": p.title} for p in posts]}
+        )
+        return
+    say(f"{issue.newsletter} {issue.number}: {issue.subject}")
+    say(f"state {issue.state.value}" + (f" ({issue.reason})" if issue.reason else ""))
+    say(f"due {issue.due:%Y-%m-%d %H:%M}Z, frozen as {issue.sha256[:16]}")
+    for post in posts:
+        say(f"  {post.published:%Y-%m-%d}  {post.title}")
+    say_account(account)
+
+
+def say_account(account: Account) -> None:
+    """Print the balancing sum on one line."""
+    presumed = f" (presumed {account.presumed})" if account.presumed else ""
+    waiting = account.waiting + account.attempting
+    say(
+        f"audience {account.audience} = accepted {account.accepted}{presumed} + refused {account.refused} + "
+        f"suppressed {account.suppressed} + unknown {account.unknown} + waiting {waiting}"
+        f": {'balances' if account.balances else 'DOES NOT BALANCE'}"
+    )
+
+
+def _facts(issue: Issue) -> dict[str, object]:
+    return {
+        "newsletter": issue.newsletter,
+        "number": issue.number,
+        "state": issue.state,
+        "reason": issue.reason,
+        "due": issue.due,
+        "subject": issue.subject,
+        "sha256": issue.sha256,
+    }
+
+
+@issues.command()
+@newsletter_argument
+@click.option("--explain", is_flag=True, help="Say of each post why it is in or out; compose nothing.")
+@json_option
+@pass_context
+def compose(context: Context, newsletter: str | None, explain: bool, as_json: bool) -> None:
+    """Compose the issue that is due: the newest slot that has come."""
+    name = _newsletter(context, newsletter)
+    now = datetime.now(UTC)
+    publisher = context.publisher
+    slot = publisher.due_slot(name, now=now)
+    if explain:
+        explained = publisher.explain(name, slot, now=now)
+        if as_json:
+            say_json(explained)
+        else:
+            table(("post", "in", "why"), ((e.title, "in" if e.included else "out", e.why) for e in explained))
+        return
+    composition = publisher.compose(name, slot, now=now)
+    if as_json:
+        issue = composition.issue
+        say_json(
+            {"state": composition.state, "note": composition.note, "issue": _facts(issue) if issue else None}
+        )
+    elif composition.issue is None:
+        say(f"{name}, due {slot.due:%Y-%m-%d %H:%M}Z: {composition.note}")
+    else:
+        one = composition.issue
+        fresh = "Composed" if composition.fresh else "Nothing new is due: already composed was"
+        say(f"{fresh} {name} {one.number}, due {one.due:%Y-%m-%d %H:%M}Z: {one.subject}")
+        if composition.note:
+            say(composition.note)
+
+
+@issues.command()
+@newsletter_argument
+@click.option(
+    "-o",
+    "--output",
+    default="preview",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write (default: preview/).",
+)
+@click.option(
+    "--to", "address", default="reader@example.org", metavar="ADDRESS", help="The reader it is made for."
+)
+@pass_context
+def preview(context: Context, newsletter: str | None, output: Path, address: str) -> None:
+    """Write what the next issue would be: digest.html, digest.txt, digest.eml. Changes nothing."""
+    now = datetime.now(UTC)
+    seen = context.publisher.preview(_newsletter(context, newsletter), address, now=now)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, content in (
+            ("digest.html", seen.html.encode()),
+            ("digest.txt", seen.text.encode()),
+            ("digest.eml", seen.eml),
+        ):
+            (output / name).write_bytes(content)
+            say(str(output / name))
+    except OSError as e:
+        raise InputError(
+            f"the preview cannot be written: {e.strerror}",
+            where=str(output),
+            remedy="Choose another folder with -o",
+        ) from e
+
+
+@issues.command()
+@newsletter_argument
+@number_option
+@pass_context
+def approve(context: Context, newsletter: str | None, number: int | None) -> None:
+    """Let an issue be delivered."""
+    issue = _issue(context, newsletter, number)
+    context.publisher.approve(issue.id, now=datetime.now(UTC))
+    say(f"{issue.newsletter} {issue.number} is approved.")
+
+
+@issues.command()
+@newsletter_argument
+@number_option
+@click.option("--reason", default="held by the editor", help="Kept with the issue.")
+@pass_context
+def hold(context: Context, newsletter: str | None, number: int | None, reason: str) -> None:
+    """Hold an issue: nothing more of it is sent until it is delivered again. `stop` is the same."""
+    issue = _issue(context, newsletter, number)
+    context.publisher.hold(issue.id, now=datetime.now(UTC), reason=reason)
+    say(f"{issue.newsletter} {issue.number} is held: {reason}")
+
+
+issues.add_command(hold, "stop")
+
+
+@issues.command()
+@newsletter_argument
+@number_option
+@json_option
+@pass_context
+def deliver(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> int:
+    """Release an issue and deliver it; Ctrl-C stops cleanly, the same command resumes."""
+    from newsletter.cli.progress import Progress, stopping
+
+    issue = _issue(context, newsletter, number)
+    publisher = context.publisher
+    publisher.release(issue.id, now=datetime.now(UTC))
+    stop = threading.Event()
+    with stopping(stop), Progress(enabled=not as_json) as progress:
+        account = publisher.deliver(issue.id, stop=stop, progress=progress.update)
+    issue = publisher.issue(issue.newsletter, issue.number)
+    if as_json:
+        say_json({**_facts(issue), "account": account})
+    else:
+        say_account(account)
+        _say_what_next(issue, account, stop.is_set())
+    return 0 if account.balances and not issue.reason else 3
+
+
+def _say_what_next(issue: Issue, account: Account, stopped: bool) -> None:
+    again = f"newsletter issues deliver {issue.newsletter} -n {issue.number}"
+    if issue.reason:
+        say(f"Held: {issue.reason}. When that is mended: {again}")
+    elif stopped:
+        say(f"Stopped. Resume with: {again}")
+    elif account.waiting:
+        say(f"{account.waiting} wait for a later attempt: `newsletter run` makes it, or {again}")
+    elif account.unknown:
+        say(f"{account.unknown} are unknown: see `newsletter issues audit`, then `issues retry --unknown`")
+
+
+@issues.command()
+@newsletter_argument
+@number_option
+@click.option("--refused-temporarily", is_flag=True, help="Those given up after temporary refusals.")
+@click.option("--unknown", is_flag=True, help="Those whose fate is not known: some may get a second copy.")
+@pass_context
+def retry(
+    context: Context, newsletter: str | None, number: int | None, refused_temporarily: bool, unknown: bool
+) -> None:
+    """Let deliveries wait again, by your explicit word."""
+    if not (refused_temporarily or unknown):
+        raise InputError("what is to be tried again?", remedy="Add --refused-temporarily, --unknown, or both")
+    issue = _issue(context, newsletter, number)
+    count = context.publisher.retry(
+        issue.id, refused_temporarily=refused_temporarily, unknown=unknown, now=datetime.now(UTC)
+    )
+    say(
+        f"{count} wait again. Deliver them with: newsletter issues deliver {issue.newsletter} -n {issue.number}"
+    )
+
+
+@issues.command()
+@newsletter_argument
+@number_option
+@json_option
+@pass_context
+def audit(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> int:
+    """Name every subscriber's outcome and check the sum; exit 1 when it does not balance."""
+    issue = _issue(context, newsletter, number)
+    result = context.publisher.audit(issue.id)
+    if as_json:
+        say_json({**_facts(issue), "audit": result})
+    else:
+        table(
+            ("address", "state", "attempts", "reason"),
+            ((d.reader.address, d.state, d.attempts, d.reason) for d in result.deliveries),
+            title=f"{issue.newsletter} {issue.number}",
+        )
+        say_account(result.account)
+    return 0 if result.account.balances else 1

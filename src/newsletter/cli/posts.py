@@ -1,0 +1,75 @@
+"""`newsletter gather` and `newsletter publish`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from newsletter.cli import Context, pass_context
+from newsletter.cli.output import json_option, say, say_json
+
+if TYPE_CHECKING:
+    from newsletter.model import GatherReport
+
+
+@click.command()
+@click.option("--source", "only", metavar="NAME", help="Gather from this source alone.")
+@click.option("--dry-run", is_flag=True, help="Say what would be gathered and change nothing.")
+@json_option
+@pass_context
+def gather(context: Context, only: str | None, dry_run: bool, as_json: bool) -> int:
+    """Read the sources: new, changed, unchanged, quarantined and why."""
+    reports = context.publisher.gather(now=datetime.now(UTC), only=only, dry_run=dry_run)
+    if as_json:
+        say_json(reports)
+    else:
+        for report in reports:
+            _say_report(report)
+        if not reports:
+            say("No source is configured. Add one to newsletter.toml under [[sources]].")
+    return 3 if any(report.failed for report in reports) else 0
+
+
+def _say_report(report: GatherReport) -> None:
+    if report.failed:
+        say(f"{report.source}: not gathered: {report.failed}")
+        return
+    counts = [
+        f"{len(report.new)} new",
+        f"{len(report.changed)} changed",
+        f"{report.unchanged} unchanged",
+        f"{len(report.quarantined)} quarantined",
+    ]
+    if report.held:
+        counts.append(f"{len(report.held)} held until their date")
+    say(f"{report.source}: {', '.join(counts)}")
+    for title in report.new:
+        say(f"  new: {title}")
+    for title in report.changed:
+        say(f"  changed: {title}")
+    for title in report.held:
+        say(f"  held: {title}")
+    for rejected in report.quarantined:
+        say(f"  quarantined: {rejected.where}: {rejected.reason}. {rejected.remedy}".rstrip())
+    for note in report.notes:
+        say(f"  note: {note}")
+
+
+@click.command()
+@json_option
+@pass_context
+def publish(context: Context, as_json: bool) -> int:
+    """Write feeds and pages into public/: only bytes that changed."""
+    report = context.publisher.publish(now=datetime.now(UTC))
+    if as_json:
+        say_json(report)
+    else:
+        say(
+            f"{context.config.public}: {len(report.written)} written, {report.unchanged} unchanged, "
+            f"{len(report.removed)} removed"
+        )
+        for finding in report.refused:
+            say(f"  left out: {finding.where}: {finding.place}: {finding.rule}. {finding.remedy}")
+    return 1 if report.refused else 0
