@@ -15,9 +15,9 @@ SOURCE = Path(__file__).parent.parent / "src" / "newsletter"
 FLOORS: dict[int, set[str]] = {
     6: {"cli", "web", "daemon", "demo", "__main__"},
     5: {"publisher"},
-    4: {"gather", "publish", "issues", "deliver", "subscriptions"},
-    3: {"config", "fetch", "store", "sources", "transports", "pictures", "templating"},
-    2: {"content", "compose", "feeds", "digest", "pages", "checks", "tokens"},
+    4: {"gather", "publish", "issues", "deliver", "readiness", "subscriptions"},
+    3: {"config", "fetch", "store", "sources", "transports", "pictures", "scaffold", "templating"},
+    2: {"content", "compose", "feeds", "digest", "identity", "pages", "checks", "tokens"},
     1: {"model"},
     0: {"errors", "schedule", "__init__"},
 }

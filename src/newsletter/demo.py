@@ -6,6 +6,7 @@ in `var/demo/`, so that it never touches the publication's own store, feeds or s
 
 from __future__ import annotations
 
+import asyncio
 import mailbox
 import threading
 from collections.abc import Callable, Iterator
@@ -37,16 +38,24 @@ class _Keep:
 @contextmanager
 def mailbox_server(folder: Path) -> Iterator[int]:
     """Run the mailbox server on a free loopback port and yield that port."""
-    from aiosmtpd.controller import Controller
+    from aiosmtpd.smtp import SMTP
 
-    controller = Controller(_Keep(folder), hostname="127.0.0.1", port=0, enable_SMTPUTF8=True)
-    controller.start()
+    keep, loop = _Keep(folder), asyncio.new_event_loop()
+
+    def protocol() -> SMTP:
+        return SMTP(keep, hostname="localhost", enable_SMTPUTF8=True, loop=loop)
+
+    server = loop.run_until_complete(loop.create_server(protocol, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, name="mailbox", daemon=True)
+    thread.start()
     try:
-        server = controller.server
-        assert server is not None
-        yield server.sockets[0].getsockname()[1]
+        port: int = server.sockets[0].getsockname()[1]
+        yield port
     finally:
-        controller.stop()
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +109,20 @@ class Demonstration:
             f"Pages    {(self.public / 'index.html').as_uri()}",
             f"Feed     {(self.public / 'feeds' / 'atom.xml').as_uri()}",
             f"Mailbox  {self.mailbox}  (for example: mutt -f {self.mailbox})",
-            f"Serve it newsletter -p {folder} demo --serve",
+            f"To click through pages, mails and unsubscribe links: newsletter -p {folder} demo --serve",
         ]
 
 
 def demo_config(config: Config, port: int) -> Config:
-    """Return the configuration with everything that is written moved into `var/demo/`, sending to `port`."""
+    """Return the configuration with everything that is written moved into `var/demo/`, sending to `port`.
+
+    Links and pictures point to the built-in server, so that `demo --serve` shows them.
+    """
     folder = config.state / "demo"
+    url = f"http://{config.web.host}:{config.web.port}/"
     return config.model_copy(
         update={
+            "publication": config.publication.model_copy(update={"url": url}),
             "folders": config.folders.model_copy(update={"public": folder / "public", "state": folder}),
             "store": type(config.store).model_validate({"url": f"sqlite:///{folder / 'newsletter.db'}"}),
             "secrets": config.secrets.model_copy(
@@ -116,7 +130,7 @@ def demo_config(config: Config, port: int) -> Config:
             ),
             "smtp": SmtpConfig(host="127.0.0.1", port=port, security="none"),
             "delivery": config.delivery.model_copy(update={"transport": "smtp"}),
-            "web": config.web.model_copy(update={"url": f"http://{config.web.host}:{config.web.port}/"}),
+            "web": config.web.model_copy(update={"url": url}),
             "dkim": (),
         }
     )

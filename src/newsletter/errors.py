@@ -47,15 +47,41 @@ class StoreError(OutsideError):
 
 
 class FetchError(OutsideError, ConnectionError):
-    """A URL could not be fetched."""
+    """A URL could not be fetched.
+
+    `status` is the HTTP status, 0 when there was no answer; `retry_after` the seconds the server asked to wait.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", remedy: str = "", status: int = 0, retry_after: float | None = None
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class SourceError(OutsideError):
-    """A source as a whole cannot be read; its posts stay as they are."""
+    """A source as a whole cannot be read; its posts stay as they are.
+
+    `remember` is merged into the source's memory all the same: when to ask again, that it is gone.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", remedy: str = "", remember: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.remember = remember or {}
 
 
 class TransportError(OutsideError):
-    """A transport as a whole cannot be used (connection, TLS, credentials); no subscriber is to blame."""
+    """A transport as a whole cannot be used (connection, TLS, credentials); no subscriber is to blame.
+
+    `lasting` when trying again changes nothing until somebody mends something (credentials, certificate).
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "", lasting: bool = False) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.lasting = lasting
 
 
 class LeaseLost(OutsideError):

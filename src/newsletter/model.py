@@ -279,6 +279,24 @@ class ConsentAct(StrEnum):
     ERASED = "erased"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """One line of the consent ledger: what a person did, when and through which channel it was noted.
+
+    `detail` tells the circumstances, `wording` the exact words the person was shown. `subscriber_id` is None
+    once the person was erased.
+    """
+
+    subscriber_id: int | None
+    at: datetime
+    act: ConsentAct
+    newsletter: str = ""
+    channel: str = ""  # page, one-click, import, command line, bounce, complaint, …
+    detail: str = ""
+    wording: str = ""
+    id: int = 0
+
+
 class SuppressionReason(StrEnum):
     """Why an address must never be written to again."""
 
@@ -409,10 +427,30 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One line of a delivery's history: what was tried, or settled, and what was said.
+
+    `stage` is local and `code` 0 where no server spoke (a crash settled, an editor's retry).
+    """
+
+    at: datetime
+    epoch: int
+    outcome: Outcome
+    stage: Stage = Stage.LOCAL
+    transport: str = ""
+    server: str = ""
+    code: int = 0
+    enhanced: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """The balancing sum of one issue: audience = accepted + refused + suppressed + unknown + waiting.
 
     `presumed` counts those accepted without the server's own word; `attempting` is zero when nobody delivers.
+    `next_at` is the earliest instant before which some who wait may not be tried, None when nobody was put off.
+    `per_second` is the present rate, in messages answered, while somebody delivers.
     """
 
     audience: int
@@ -423,6 +461,8 @@ class Account:
     unknown: int = 0
     waiting: int = 0
     attempting: int = 0
+    next_at: datetime | None = None
+    per_second: float = 0.0
 
     @property
     def balances(self) -> bool:

@@ -16,7 +16,6 @@ from newsletter.errors import NewsletterError
 
 if TYPE_CHECKING:
     from newsletter.config import Config
-    from newsletter.model import Finding
     from newsletter.publisher import Publisher
 
 #: command -> (module:function, one line of help)
@@ -58,12 +57,6 @@ class Context:
         publisher = Publisher.open(self.config)
         self.opened.append(publisher)
         return publisher
-
-    def check_config(self) -> list[Finding]:
-        """Return what is wrong with the configuration, its files and its secrets."""
-        from newsletter.publisher import check_config
-
-        return check_config(self.config)
 
     def close(self) -> None:
         """Close what was opened."""

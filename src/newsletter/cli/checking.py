@@ -37,7 +37,9 @@ def _say(findings: list[Finding], checked: str, *, as_json: bool) -> int:
 @pass_context
 def config(context: Context, as_json: bool) -> int:
     """Check newsletter.toml, its files and its secrets."""
-    findings = context.check_config()
+    from newsletter.publisher import check_config
+
+    findings = check_config(context.config, now=datetime.now(UTC))
     return _say(findings, str(context.folder / "newsletter.toml"), as_json=as_json)
 
 

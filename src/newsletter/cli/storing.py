@@ -20,7 +20,7 @@ def backup(context: Context, file: Path, as_json: bool) -> None:
     if as_json:
         say_json(report)
     else:
-        say(f"{file}: {report.rows} rows of {report.tables} tables. It holds personal data: keep it safe.")
+        say(f"{file}: {report.rows} rows. It holds personal data: keep it safe.")
 
 
 @click.command()
@@ -35,4 +35,4 @@ def restore(context: Context, file: Path, as_json: bool) -> None:
     if as_json:
         say_json(report)
     else:
-        say(f"Restored {report.rows} rows of {report.tables} tables. Delivery starts paused.")
+        say(f"Restored {report.rows} rows. Delivery starts paused.")

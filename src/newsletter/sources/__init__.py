@@ -20,11 +20,15 @@ from newsletter.model import Post, Rejected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceContext:
-    """What a source needs to know of its publication; `now` is the instant of this gathering."""
+    """What a source needs to know of its publication; `now` is the instant of this gathering.
+
+    `scratch` takes the pictures instead of the publication's own folder when nothing is to be changed.
+    """
 
     config: Config
     source: SourceConfig
     now: datetime
+    scratch: Path | None = None
 
     @property
     def timezone(self) -> str:
@@ -39,7 +43,7 @@ class SourceContext:
     @property
     def media(self) -> Path:
         """Where resized pictures go, under content-addressed names."""
-        return self.config.media
+        return self.scratch or self.config.media
 
     def path(self) -> Path:
         """The source's file or folder, absolute."""
@@ -55,11 +59,17 @@ class SourceContext:
 @dataclass(slots=True)
 class SourceState:
     """What a source remembers between gatherings (`memory`, JSON, stored when a gathering ends well) and what
-    it says beside its posts: the keys it saw unchanged without reading them, and notes for the editor."""
+    it says beside its posts: the keys it saw unchanged without reading them, and notes for the editor.
+
+    `again` are keys in quarantine, which are to be yielded even if they look unchanged. A source that
+    saw every item it has sets `complete`: keys it no longer names have vanished.
+    """
 
     memory: dict[str, Any] = field(default_factory=dict)
     unchanged: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    again: frozenset[str] = frozenset()
+    complete: bool = False
 
 
 class Source(Protocol):

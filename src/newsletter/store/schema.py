@@ -1,17 +1,14 @@
-"""The tables, once for SQLite (STRICT) and PostgreSQL; Alembic's revisions follow them.
+"""The tables, once for SQLite (STRICT) and PostgreSQL.
 
-Instants are UTC: ISO text of fixed width on SQLite (sorts as time does), `timestamptz` on PostgreSQL.
+A change here needs the same change as a revision in `migrations/versions`: a test compares the two.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -21,13 +18,9 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import TIMESTAMP
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeEngine
 
 from newsletter.model import (
     ConsentAct,
@@ -40,86 +33,8 @@ from newsletter.model import (
     Standing,
     SuppressionReason,
 )
+from newsletter.store.columns import BIG, Flag, Instant, Json, Word
 
-
-class Instant(TypeDecorator[datetime]):
-    """An aware instant; a naive one is a programming error."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Use the server's own type where there is one."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(TIMESTAMP(timezone=True))
-        return dialect.type_descriptor(Text())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Bind an instant as UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"naive instant {value!r}")
-        value = value.astimezone(UTC)
-        return value if dialect.name == "postgresql" else value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Read an instant back, aware."""
-        if value is None or isinstance(value, datetime):
-            return None if value is None else value.astimezone(UTC)
-        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-
-
-class Flag(TypeDecorator[bool]):
-    """A boolean kept as 0 or 1 (STRICT tables have no boolean)."""
-
-    impl = Integer
-    cache_ok = True
-
-    def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
-        """Bind as an integer."""
-        return None if value is None else int(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
-        """Read as a boolean."""
-        return None if value is None else bool(value)
-
-
-class Json(TypeDecorator[Any]):
-    """A JSON document kept as text, keys sorted so that equal values are equal bytes."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Write compact, sorted JSON."""
-        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Parse it."""
-        return None if value is None else json.loads(value)
-
-
-class Word(TypeDecorator[str]):
-    """One word of an enumeration, read back as its member."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, enumeration: type[StrEnum]) -> None:
-        super().__init__()
-        self.enumeration = enumeration
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Refuse a word that is not of the enumeration."""
-        return None if value is None else self.enumeration(value).value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Return the member."""
-        return None if value is None else self.enumeration(value)
-
-
-BIG = BigInteger().with_variant(Integer, "sqlite")
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -133,6 +48,11 @@ METADATA = MetaData(
 
 def _table(name: str, *items: Any) -> Table:
     return Table(name, METADATA, *items, sqlite_strict=True)
+
+
+def _numbered(name: str, *items: Any) -> Table:
+    """Declare a table whose ids are given once: a deleted row's id never comes back, on SQLite either."""
+    return Table(name, METADATA, *items, sqlite_strict=True, sqlite_autoincrement=True)
 
 
 def _text(name: str, default: str | None = "") -> Column[str]:
@@ -155,11 +75,11 @@ def _flag(name: str) -> Column[bool]:
     return Column(name, Flag, nullable=False, server_default="0")
 
 
-#: Facts of this store itself: `instance` (random id), `machine` (the machine it was last opened on), …
+#: Facts of this store itself: `instance` (random id), `machine` (where it lies), `restored_from`, …
 meta = _table("meta", Column("key", Text, primary_key=True), _text("value"))
 
 # Posts and what hangs on them. `state`: live, held (published in the future), hidden, deleted.
-posts = _table(
+posts = _numbered(
     "posts",
     Column("seq", BIG, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
@@ -293,7 +213,7 @@ slots = _table(
     _text("note"),
     PrimaryKeyConstraint("newsletter", "due"),
 )
-issues = _table(
+issues = _numbered(
     "issues",
     Column("id", BIG, primary_key=True, autoincrement=True),
     _text("newsletter", None),
@@ -341,7 +261,7 @@ newsletter_posts = _table(
 
 # Subscribers
 
-subscribers = _table(
+subscribers = _numbered(
     "subscribers",
     Column("id", BIG, primary_key=True, autoincrement=True),
     _text("address"),
@@ -361,7 +281,7 @@ subscriptions = _table(
     PrimaryKeyConstraint("subscriber_id", "newsletter"),
     Index("ix_subscriptions_newsletter", "newsletter", "standing", "subscriber_id"),
 )
-consents = _table(
+consents = _numbered(
     "consents",
     Column("id", BIG, primary_key=True, autoincrement=True),
     Column("subscriber_id", BIG),

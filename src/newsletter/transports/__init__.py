@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from newsletter.config import Config
 from newsletter.errors import ConfigError
@@ -21,7 +21,8 @@ from newsletter.model import Message, Receipt
 class Capabilities:
     """What a transport can carry; what it cannot, it refuses instead of dropping.
 
-    `max_size` in bytes (0: no limit known), `idempotent` when a resend under the same key is not a second copy.
+    `max_size` in bytes (0: no limit known), `idempotent` when a resend under the same key is not a second copy
+    (true or false already before the transport is entered).
     """
 
     smtputf8: bool = False
@@ -60,6 +61,19 @@ class Transport(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class Abortable(Protocol):
+    """A transport that another thread can interrupt; one that is not is waited for."""
+
+    def abort(self, *, doubt: bool) -> None:
+        """Cut what is going on short, so that `send` soon ends with every Receipt given.
+
+        Without `doubt`, a message whose end of data was written is still waited for; with it, that message's
+        outcome is unknown.
+        """
+        ...
 
 
 def transport_factory(config: Config, name: str) -> Callable[[], Transport]:

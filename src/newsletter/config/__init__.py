@@ -1,0 +1,51 @@
+"""The configuration: one `newsletter.toml`, the environment over it, secrets from the environment or files.
+
+The only package that reads the environment and the files of configuration. Every key is documented in
+`docs/reference.md`; a test compares the two.
+"""
+
+from newsletter.config.loading import ENV_PREFIX, FILE_NAME, load
+from newsletter.config.schema import (
+    Config,
+    DeliveryConfig,
+    DkimConfig,
+    FeedsConfig,
+    FoldersConfig,
+    GatherConfig,
+    MaildirConfig,
+    NewsletterConfig,
+    PublicationConfig,
+    ScheduleConfig,
+    SecretsConfig,
+    Section,
+    SmtpConfig,
+    SourceConfig,
+    StoreConfig,
+    ThemeConfig,
+    WebConfig,
+)
+from newsletter.config.secretfiles import read_secret
+
+__all__ = [
+    "ENV_PREFIX",
+    "FILE_NAME",
+    "Config",
+    "DeliveryConfig",
+    "DkimConfig",
+    "FeedsConfig",
+    "FoldersConfig",
+    "GatherConfig",
+    "MaildirConfig",
+    "NewsletterConfig",
+    "PublicationConfig",
+    "ScheduleConfig",
+    "SecretsConfig",
+    "Section",
+    "SmtpConfig",
+    "SourceConfig",
+    "StoreConfig",
+    "ThemeConfig",
+    "WebConfig",
+    "load",
+    "read_secret",
+]

@@ -1,0 +1,132 @@
+"""The kinds of values that the configuration's keys take; each refusal says what is needed."""
+
+from __future__ import annotations
+
+import re
+from datetime import time, timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d|w)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_HOST = re.compile(
+    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+_NOT_ON_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST_LINE = 300  # characters
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError("an absolute http:// or https:// URL without credentials is needed")
+    if not value.isprintable() or " " in value or parts.port == 0:  # .port refuses what is no number
+        raise ValueError("a URL without spaces and control characters is needed")
+    return value
+
+
+def _base_url(value: str) -> str:
+    value = _url(value)
+    if urlsplit(value).query or urlsplit(value).fragment:
+        raise ValueError("a URL without query and fragment is needed")
+    return value if value.endswith("/") else value + "/"
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as e:
+        raise ValueError("an IANA time zone is needed, such as Europe/Brussels") from e
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name of lower-case letters, digits and hyphens is needed, such as weekly")
+    return value
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", value):
+        raise ValueError("a language tag (BCP 47) is needed, such as en-AU")
+    return value
+
+
+def _colour(value: str) -> str:
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
+        raise ValueError("a colour of six hexadecimal digits is needed, such as #0b5c7a")
+    return value.lower()
+
+
+def _address(value: str) -> str:
+    from email_validator import EmailNotValidError, validate_email
+
+    try:
+        return validate_email(value, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as e:
+        raise ValueError(f"an e-mail address is needed: {e}") from e
+
+
+def _host(value: str) -> str:
+    if value and not _HOST.fullmatch(value.lower()):
+        raise ValueError(
+            "a host name in ASCII letters, digits and hyphens is needed, such as mail.example.org"
+        )
+    return value.lower()
+
+
+def _optional_url(value: str) -> str:
+    return _url(value) if value else ""
+
+
+def _authority(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    if not _HOST.fullmatch(domain) or bool(at) != bool(re.fullmatch(r"[A-Za-z0-9._-]+", local)):
+        raise ValueError("a domain or e-mail address of yours in lower case is needed, such as example.org")
+    return value
+
+
+def _line(value: str) -> str:
+    if _NOT_ON_A_LINE.search(value):
+        raise ValueError("one line of text without control characters is needed")
+    if len(value) > _LONGEST_LINE:
+        raise ValueError(f"at most {_LONGEST_LINE} characters are allowed")
+    return value
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise ValueError('a duration in quotes is needed, such as "90s", "15m", "12h", "2d" or "1w"')
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if not 1 <= seconds <= 100 * 365 * 86400:
+        raise ValueError("a duration of one second to a hundred years is needed")
+    return timedelta(seconds=seconds)
+
+
+def _local_time(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("a local time is needed, such as 07:00; the zone is a key of its own")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+OptionalUrl = Annotated[str, AfterValidator(_optional_url)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Name = Annotated[str, AfterValidator(_name)]
+Language = Annotated[str, AfterValidator(_language)]
+Colour = Annotated[str, AfterValidator(_colour)]
+Address = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str, AfterValidator(_host)]  # may be empty: then it is not set
+Authority = Annotated[str, AfterValidator(_authority)]  # RFC 4151's authorityName
+Line = Annotated[str, AfterValidator(_line)]  # fit for a header
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+LocalTime = Annotated[time, AfterValidator(_local_time)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]

@@ -1,0 +1,306 @@
+"""Every key: its kind, its default, and what must hold between keys. `docs/reference.md` documents each."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from newsletter.config.fields import (
+    Address,
+    Authority,
+    BaseUrl,
+    Colour,
+    Duration,
+    Host,
+    Language,
+    Line,
+    LocalTime,
+    Name,
+    OptionalUrl,
+    Url,
+    Weekday,
+    Zone,
+)
+from newsletter.config.secretfiles import make_key_file, parse_keys, read_secret
+from newsletter.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused, values cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class PublicationConfig(Section):
+    """Who publishes, and under which frozen identity."""
+
+    title: Line
+    url: BaseUrl
+    subtitle: Line = ""
+    description: str = ""
+    language: Language = "en"
+    timezone: Zone = "UTC"
+    author: Line = ""
+    author_uri: OptionalUrl = ""
+    id_authority: Authority  # never changes once posts are out: RFC 4151 authority,date
+    id_date: date
+    contact: Address
+    postal_address: str = ""
+    rights: str = ""
+    logo: str = ""  # path in the publication's folder
+    icon: str = ""
+    generator: bool = True
+    publish_addresses: bool = False
+
+    @property
+    def tag_prefix(self) -> str:
+        """The frozen `tag:` URI prefix of every id minted here."""
+        return f"tag:{self.id_authority},{self.id_date.isoformat()}:"
+
+
+class StoreConfig(Section):
+    """Where the store is. A URL with a password belongs into the environment or `url_file`."""
+
+    url: SecretStr = SecretStr("sqlite:///var/newsletter.db")
+    url_file: Path | None = None
+
+
+class FoldersConfig(Section):
+    """Where things lie in the publication's folder; `state` holds the database, pictures, keys and locks."""
+
+    public: Path = Path("public")
+    state: Path = Path("var")
+    templates: Path = Path("templates")
+
+
+class SourceConfig(Section):
+    """One source of posts; smaller `priority` wins when two tell of one post."""
+
+    name: Name
+    kind: str
+    path: Path | None = None
+    url: Url | None = None
+    timezone: Zone | None = None
+    language: Language | None = None
+    priority: int = 100
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)  # may hold a password
+
+
+class GatherConfig(Section):
+    """How often and how politely sources are read."""
+
+    every: Duration = timedelta(minutes=15)
+    allow_private_addresses: bool = False
+    user_agent_contact: str = ""
+
+
+class FeedsConfig(Section):
+    """What the feeds carry."""
+
+    entries: Annotated[int, Field(ge=1, le=1000)] = 30
+    tags: bool = True
+    hubs: tuple[Url, ...] = ()
+
+
+class ScheduleConfig(Section):
+    """When a newsletter is due: `every` with what it needs, in an IANA zone."""
+
+    every: Literal["day", "week", "month"] = "week"
+    on: Annotated[tuple[Weekday, ...], Field(min_length=1)] = ("monday",)
+    day: Annotated[int, Field(ge=1, le=31)] = 1  # of the month; the month's last day when it is shorter
+    at: LocalTime = time(7, 0)
+    timezone: Zone | None = None
+
+
+class NewsletterConfig(Section):
+    """A named newsletter: its schedule, its selection rule, its looks."""
+
+    name: Name
+    title: Line
+    description: str = ""
+    schedule: ScheduleConfig = ScheduleConfig()
+    sender: Address  # From
+    sender_name: Line = ""
+    reply_to: Address | None = None
+    sender_id: Line = "newsletter"  # last field of Feedback-ID
+    subject: Line = "{title}: {first}"
+    since: datetime | date | None = None  # posts published before are settled as skipped, once and in writing
+    min_posts: Annotated[int, Field(ge=1)] = 1
+    max_posts: Annotated[int, Field(ge=1, le=200)] = 12
+    tags: tuple[str, ...] = ()
+    exclude_tags: tuple[str, ...] = ()
+    intro: Path | None = None  # Markdown, pinned above the posts
+    approval: bool = False  # an editor must approve each issue before it is delivered
+    catch_up: Literal["run_latest", "skip"] = "run_latest"
+    max_lateness: Duration = timedelta(days=2)
+    full_text: bool = False
+
+
+class ThemeConfig(Section):
+    """The digest's and pages' colours and fonts; `dark_…` are the dark scheme's."""
+
+    accent: Colour = "#0b5c7a"
+    text: Colour = "#1d2329"
+    muted: Colour = "#56616b"
+    background: Colour = "#f3f1ec"
+    paper: Colour = "#fdfcfa"
+    dark_accent: Colour = "#7cc7e8"
+    dark_text: Colour = "#e6e8ea"
+    dark_muted: Colour = "#a3adb7"
+    dark_background: Colour = "#14181c"
+    dark_paper: Colour = "#1d2329"
+    heading_font: str = "Georgia, 'Times New Roman', serif"
+    body_font: str = "-apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+
+
+class DeliveryConfig(Section):
+    """How an issue is delivered; the keys of one transport stand in `[smtp]` or `[maildir]`."""
+
+    transport: str = "smtp"
+    connections: Annotated[int, Field(ge=1, le=100)] = 4
+    per_connection: Annotated[int, Field(ge=1)] = 200
+    rate_per_second: Annotated[float, Field(gt=0)] | None = None
+    expire_after: Duration = timedelta(days=4)
+    on_crash: Literal["presume", "resend", "hold"] = "presume"
+    on_silence: Literal["presume", "resend", "hold"] = "hold"
+
+
+class SmtpConfig(Section):
+    """One SMTP server. TLS is required unless `security = "none"`, which is refused with credentials."""
+
+    host: Line = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    local_hostname: Host = ""
+    bounce_domain: Host = ""  # VERP envelope b+TOKEN@bounce_domain; the sender's domain by default
+
+    @model_validator(mode="after")
+    def _credentials_need_tls(self) -> Self:
+        if self.username and self.security == "none":
+            raise ValueError("credentials are never sent without TLS: set security to starttls or tls")
+        return self
+
+
+class MaildirConfig(Section):
+    """Where the maildir transport writes."""
+
+    path: Path = Path("var/maildir")
+
+
+class DkimConfig(Section):
+    """One DKIM key (RFC 6376, RFC 8463); `domain` is the From domain."""
+
+    domain: Annotated[Host, Field(min_length=1)]
+    selector: Annotated[Host, Field(min_length=1)]
+    key_file: Path
+
+
+class WebConfig(Section):
+    """The built-in server. `url` is where readers reach it; the publication's URL by default."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    url: BaseUrl | None = None
+
+
+class SecretsConfig(Section):
+    """The keys that make tokens: `ID:BASE64` one a line, newest first."""
+
+    token_keys: SecretStr | None = None
+    token_key_file: Path = Path("var/secrets/token.keys")
+
+
+class Config(Section):
+    """The whole publication."""
+
+    publication: PublicationConfig
+    folders: FoldersConfig = FoldersConfig()
+    store: StoreConfig = StoreConfig()
+    gather: GatherConfig = GatherConfig()
+    sources: tuple[SourceConfig, ...] = ()
+    feeds: FeedsConfig = FeedsConfig()
+    newsletters: tuple[NewsletterConfig, ...] = ()
+    theme: ThemeConfig = ThemeConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
+    smtp: SmtpConfig = SmtpConfig()
+    maildir: MaildirConfig = MaildirConfig()
+    dkim: tuple[DkimConfig, ...] = ()
+    web: WebConfig = WebConfig()
+    secrets: SecretsConfig = SecretsConfig()
+    transports: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, repr=False
+    )  # tables of third-party transports
+    folder: Path = Field(default=Path(), exclude=True)
+
+    def path(self, relative: Path | str) -> Path:
+        """Return a path of the publication, made absolute against its folder."""
+        return (self.folder / relative).resolve()
+
+    @property
+    def public(self) -> Path:
+        """The folder that is published."""
+        return self.path(self.folders.public)
+
+    @property
+    def state(self) -> Path:
+        """The folder of what the product keeps beside its database."""
+        return self.path(self.folders.state)
+
+    @property
+    def templates(self) -> Path:
+        """The folder whose templates come before the packaged ones."""
+        return self.path(self.folders.templates)
+
+    @property
+    def media(self) -> Path:
+        """The folder of resized pictures, under content-addressed names; publishing copies what is used."""
+        return self.state / "media"
+
+    @property
+    def web_url(self) -> str:
+        """Where readers reach the built-in server, with a final slash."""
+        return self.web.url or self.publication.url
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL with a relative SQLite path made absolute; it may carry a password."""
+        url = self.store.url.get_secret_value()
+        if self.store.url_file is not None:
+            url = read_secret(self.path(self.store.url_file), "[store] url_file")
+        prefix = "sqlite:///"
+        return prefix + str(self.path(url.removeprefix(prefix))) if url.startswith(prefix) else url
+
+    def newsletter(self, name: str) -> NewsletterConfig:
+        """Return a newsletter by its name, or say which there are."""
+        for one in self.newsletters:
+            if one.name == name:
+                return one
+        known = ", ".join(one.name for one in self.newsletters) or "none is configured"
+        raise ConfigError(f"there is no newsletter {name!r}", remedy=f"Known: {known}")
+
+    def token_keys(self) -> tuple[tuple[str, bytes], ...]:
+        """Return the token keys, newest first; the file is made (mode 0600) when nothing is set."""
+        if self.secrets.token_keys is not None:
+            return parse_keys(self.secrets.token_keys.get_secret_value(), "[secrets] token_keys")
+        path = self.path(self.secrets.token_key_file)
+        if not path.exists():
+            make_key_file(path)
+        return parse_keys(read_secret(path, "[secrets] token_key_file"), str(path))
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for what, names in (
+            ("sources", [s.name for s in self.sources]),
+            ("newsletters", [n.name for n in self.newsletters]),
+        ):
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                raise ValueError(f"[[{what}]] name {sorted(twice)[0]!r} is used twice")
+        return self

@@ -1,0 +1,121 @@
+"""Markdown: CommonMark with tables and footnotes; a titled picture alone in a paragraph is a figure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from mdit_py_plugins.footnote import footnote_plugin
+
+from newsletter.content.characters import strip_controls
+from newsletter.content.limits import MAX_DEPTH, MAX_MARKDOWN, check_depth, check_size
+from newsletter.content.pipeline import from_html
+from newsletter.content.surroundings import Content, Surroundings
+
+_MEANS_SOMETHING = re.compile(r"[\n\\`*_\[\]!<>&^~:]")
+_PLAIN_URL = re.compile(r"[a-z]+://[a-z0-9.-]+(?:/[A-Za-z0-9/._~?=+-]*)?", re.ASCII)
+
+
+def from_markdown(text: str, surroundings: Surroundings, *, before: str = "") -> Content:
+    """Render Markdown and make it Content, with the HTML `before` in front of it.
+
+    Raises InputError as from_html does, and beyond 2,000,000 characters.
+    """
+    check_size(text, MAX_MARKDOWN)
+    check_depth(text, 20 * MAX_DEPTH)  # looser: what looks like elements may be code
+    rendered: str = _renderer().render(strip_controls(text))
+    return from_html(before + rendered, surroundings)
+
+
+class _Renderer(MarkdownIt):
+    """Spares the URLs that are plain already the work of being taken apart and put together."""
+
+    def normalizeLink(self, url: str) -> str:  # noqa: N802 - the library's name
+        """Percent-encode a URL where it needs it."""
+        return url if _PLAIN_URL.fullmatch(url) else super().normalizeLink(url)
+
+
+@cache
+def _renderer() -> MarkdownIt:
+    renderer = _Renderer("commonmark", {"html": True}).enable("table").use(footnote_plugin)
+    renderer.core.ruler.at("inline", _inline)
+    renderer.core.ruler.after("inline", "figure", _figures)
+    return renderer
+
+
+def _inline(state: StateCore) -> None:
+    """Parse the lines of text, but for those without any character that means something: most of them."""
+    for token in state.tokens:
+        if token.type != "inline":
+            continue
+        token.children = []
+        if _MEANS_SOMETHING.search(token.content):
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
+        else:
+            token.children.append(Token("text", "", 0, content=token.content))
+
+
+def _figures(state: StateCore) -> None:
+    """Replace paragraphs of titled pictures by figures."""
+    for place in range(1, len(state.tokens) - 1):
+        token = state.tokens[place]
+        if token.type == "inline" and state.tokens[place - 1].type == "paragraph_open":
+            pictures = _pictures(token.children or [])
+            if pictures and any(picture.attrGet("title") for picture in pictures):
+                _replace(state.tokens[place - 1 : place + 2], pictures)
+
+
+def _pictures(children: Sequence[Token]) -> list[Token]:
+    """Return the pictures of a line that holds nothing else, or nothing."""
+    for child in children:
+        if child.type not in ("image", "softbreak", "hardbreak") and (
+            child.type != "text" or child.content.strip()
+        ):
+            return []
+    return [child for child in children if child.type == "image"]
+
+
+def _replace(tokens: Sequence[Token], pictures: Sequence[Token]) -> None:
+    opening, inline, closing = tokens
+    opening.type = closing.type = "html_block"
+    opening.content = "".join(_figure(picture) for picture in pictures)
+    opening.tag = closing.tag = ""
+    closing.content = ""
+    inline.children = []
+    inline.content = ""
+    opening.hidden = closing.hidden = False
+
+
+def _figure(picture: Token) -> str:
+    caption, credit = split_title(str(picture.attrGet("title") or ""))
+    return (
+        f'<figure><img src="{escape(str(picture.attrGet("src") or ""))}" alt="{escape(_plain(picture))}">'
+        f"{figcaption(caption, credit)}</figure>\n"
+    )
+
+
+def split_title(title: str) -> tuple[str, str]:
+    """Split `Caption | Credit`."""
+    caption, _, credit = title.partition(" | ") if " | " in title else (title, "", "")
+    return caption.strip(), credit.strip()
+
+
+def figcaption(caption: str, credit: str) -> str:
+    """Write a figure's caption and credit."""
+    if not caption and not credit:
+        return ""
+    mark = f'<small class="credit">{escape(credit)}</small>' if credit else ""
+    return f"<figcaption>{escape(caption, quote=False)}{' ' if caption and mark else ''}{mark}</figcaption>"
+
+
+def _plain(token: Token) -> str:
+    parts = [
+        child.content if child.type in ("text", "code_inline") else _plain(child)
+        for child in token.children or []
+    ]
+    return "".join(parts) or (token.content if token.type == "text" else "")

@@ -1,0 +1,303 @@
+"""The daemon: wakes every few seconds, and does what has become due.
+
+    tick:     gather > publish > slots (missed, held, composed) > release
+    delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
+
+APScheduler only wakes it: what fired is in the store, so two daemons, a crash or a night asleep change nothing.
+A stage that fails says so in one line, backs off, and stops no other stage.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from newsletter.errors import LeaseLost, NewsletterError
+from newsletter.model import Account, GatherReport, Issue, IssueState, Slot, SlotState
+from newsletter.web.server import until_signalled
+
+if TYPE_CHECKING:
+    from newsletter.config import Config, NewsletterConfig
+    from newsletter.schedule import Decision
+    from newsletter.store import Store
+
+TICK = timedelta(seconds=5)
+FIRST_RETRY = timedelta(seconds=10)
+LONGEST_RETRY = timedelta(minutes=15)
+LOOK_AGAIN = timedelta(minutes=1)  # at an issue of which something waits without saying until when
+DRAIN = 0.8  # seconds that running stages have to end; what is cut off is taken up at the next start
+
+log = logging.getLogger(__name__)
+
+
+class Composed(Protocol):
+    """What composing a slot came to."""
+
+    @property
+    def issue(self) -> Issue | None: ...
+    @property
+    def state(self) -> SlotState: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def fresh(self) -> bool: ...
+
+
+class Works(Protocol):
+    """What the daemon needs of the publisher."""
+
+    config: Config
+    store: Store
+
+    def gather(self, *, now: datetime) -> Sequence[GatherReport]: ...
+    def publish(self, *, now: datetime) -> object: ...
+    def newsletters(self) -> Sequence[NewsletterConfig]: ...
+    def slot_decision(self, newsletter: str, *, now: datetime) -> Decision: ...
+    def settle_slot(self, slot: Slot, state: SlotState, *, note: str, now: datetime) -> object: ...
+    def compose(self, newsletter: str, slot: Slot, *, now: datetime) -> Composed: ...
+    def open_issues(self) -> Sequence[Issue]: ...
+    def release(self, issue_id: int, *, now: datetime) -> Account: ...
+    def deliver(self, issue_id: int, *, stop: threading.Event) -> Account: ...
+
+
+def back_off(failures: int) -> timedelta:
+    """Return how long a stage rests after so many failures on end."""
+    return min(FIRST_RETRY * (1 << min(failures - 1, 20)), LONGEST_RETRY)
+
+
+def next_look(account: Account, now: datetime) -> datetime | None:
+    """Return when an issue is to be delivered again; None when nothing of it waits."""
+    if not account.waiting and not account.attempting:
+        return None
+    return max(account.next_at or now + LOOK_AGAIN, now + TICK)
+
+
+@dataclass(slots=True)
+class _Stage:
+    """When a stage may run next, and how often it failed on end."""
+
+    at: datetime
+    failures: int = 0
+
+
+@dataclass
+class Daemon:
+    """The stages over one publisher; `stop` ends what is being delivered."""
+
+    works: Works
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    stop: threading.Event = field(default_factory=threading.Event)
+    _stages: dict[str, _Stage] = field(default_factory=dict)
+    _changed: bool = True  # what is published is older than the store
+    _paused: str = ""
+
+    def tick(self) -> None:
+        """Do what is due but delivering."""
+        now = self.clock()
+        self._run("gather", self._gather, now)
+        if self._changed:
+            self._run("publish", self._publish, now)
+        for one in self.works.newsletters():
+            self._run(f"slots of {one.name}", partial(self._slots, one.name), now)
+        self._run("release", self._release, now)
+
+    def deliver(self) -> None:
+        """Deliver what is due of every released issue."""
+        now = self.clock()
+        self._run("delivery", self._deliver_all, now)
+
+    def _run(self, name: str, work: Callable[[datetime], datetime | None], now: datetime) -> None:
+        """Run a stage when it is due; it returns when it is due again, None for the next tick."""
+        stage = self._stages.setdefault(name, _Stage(now))
+        if self.stop.is_set() or stage.at > now:
+            return
+        try:
+            stage.at = work(now) or now
+            if stage.failures:
+                log.info("%s: works again", name)
+            stage.failures = 0
+        except Exception as e:
+            stage.failures += 1
+            rest = back_off(stage.failures)
+            stage.at = now + rest
+            said = str(e) if isinstance(e, NewsletterError) else f"{type(e).__name__}: {e}".splitlines()[0]
+            level = logging.INFO if isinstance(e, LeaseLost) else logging.ERROR
+            log.log(level, "%s: %s (again in %d s)", name, said, rest.total_seconds())
+            log.debug("%s", name, exc_info=True)
+
+    # Stages
+
+    def _gather(self, now: datetime) -> datetime:
+        for report in self.works.gather(now=now):
+            if report.failed:
+                log.error("gather %s: %s", report.source, report.failed)
+            elif report.new or report.changed or report.quarantined:
+                counts = (len(report.new), len(report.changed), len(report.quarantined))
+                log.info("gather %s: %d new, %d changed, %d quarantined", report.source, *counts)
+        self._changed = True  # also what came due or went: publishing finds out, and writes only that
+        return now + self.works.config.gather.every
+
+    def _publish(self, now: datetime) -> None:
+        self._changed = False  # first: what changes meanwhile is published next time
+        try:
+            self.works.publish(now=now)
+        except Exception:
+            self._changed = True
+            raise
+
+    def _slots(self, newsletter: str, now: datetime) -> None:
+        decision = self.works.slot_decision(newsletter, now=now)
+        for state, slots in ((SlotState.MISSED, decision.missed), (SlotState.HELD, decision.held)):
+            for due in slots:
+                slot = Slot(newsletter=newsletter, due=due)
+                self.works.settle_slot(slot, state, note=decision.why, now=now)
+                log.warning("%s: the slot of %s is %s: %s", newsletter, _utc(due), state, decision.why)
+        if decision.fire is None:
+            return
+        composed = self.works.compose(newsletter, Slot(newsletter=newsletter, due=decision.fire), now=now)
+        if composed.fresh:
+            what = (
+                f"issue {composed.issue.number}, {composed.issue.state}" if composed.issue else composed.state
+            )
+            note = f" ({composed.note})" if composed.note else ""
+            log.info("%s: the slot of %s: %s%s", newsletter, _utc(decision.fire), what, note)
+        self._changed = True
+
+    def _release(self, now: datetime) -> None:
+        approved = [issue for issue in self.works.open_issues() if issue.state is IssueState.APPROVED]
+        for issue in approved if not self._is_paused() else []:
+            account = self.works.release(issue.id, now=now)
+            log.info("%s %d: released to %d subscribers", issue.newsletter, issue.number, account.audience)
+            self._changed = True
+
+    def _deliver_all(self, now: datetime) -> None:
+        for issue in self.works.open_issues():
+            if issue.state is IssueState.RELEASED and not self._is_paused():
+                name = f"{issue.newsletter} {issue.number}"
+                self._run(f"delivery of {name}", partial(self._deliver, issue), now)
+
+    def _deliver(self, issue: Issue, now: datetime) -> datetime | None:
+        account = self.works.deliver(issue.id, stop=self.stop)
+        waiting = account.waiting + account.attempting
+        log.info(
+            "%s %d: %d = %d accepted + %d refused + %d suppressed + %d unknown + %d waiting",
+            *(issue.newsletter, issue.number, account.audience, account.accepted, account.refused),
+            *(account.suppressed, account.unknown, waiting),
+        )
+        self._changed = True
+        return next_look(account, self.clock())
+
+    def _is_paused(self) -> bool:
+        """Tell whether this store may not deliver; a restored or copied one waits for the editor."""
+        from newsletter.store import meta
+
+        with self.works.store.read() as tx:
+            reason = meta.pause_reason(tx)
+        if reason and reason != self._paused:
+            log.warning("nothing is delivered: %s", reason)
+        self._paused = reason
+        return bool(reason)
+
+
+def run(
+    publisher: Works,
+    *,
+    web: bool = True,
+    stop: threading.Event | None = None,
+    tick: timedelta = TICK,
+    ready: Callable[[int], None] | None = None,
+) -> None:
+    """Run until SIGTERM, SIGINT or `stop`; `ready` is told the web server's port (0 without one).
+
+    To be called in the main thread. Raises OutsideError when the web server cannot listen.
+    """
+    daemon = Daemon(publisher, stop=stop or threading.Event())
+    with until_signalled() as wait, ExitStack() as stack:
+        port = 0
+        if web:
+            from newsletter.web import Server, create_app
+
+            settings = publisher.config.web
+            app = create_app(publisher.store, publisher.config)
+            port = stack.enter_context(Server(app, settings.host, settings.port)).port
+        jobs = _Jobs()
+        scheduler = _scheduler(jobs, daemon, tick)
+        scheduler.start()
+        log.info("running: %d newsletters", len(publisher.newsletters()))
+        if ready is not None:
+            ready(port)
+        wait(daemon.stop)
+        daemon.stop.set()
+        scheduler.shutdown(wait=False)
+        if not jobs.drain(DRAIN):
+            log.warning("stopped in the midst of a stage: it is taken up at the next start")
+    log.info("stopped")
+
+
+def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:
+    from apscheduler.executors.base import BaseExecutor, run_job
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    class Threads(BaseExecutor):  # type: ignore[misc]  # apscheduler has no types
+        """Runs each job in a daemon thread: one that hangs does not keep the process from ending."""
+
+        def _do_submit_job(self, job: Any, run_times: Any) -> None:
+            def work() -> None:
+                try:
+                    events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+                    self._run_job_success(job.id, events)
+                finally:
+                    jobs.done(job.id)
+
+            jobs.begin(job.id)
+            threading.Thread(target=work, name=job.id, daemon=True).start()
+
+    scheduler = BackgroundScheduler(
+        executors={"default": Threads()},
+        timezone=UTC,
+        job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
+    )
+    seconds = tick.total_seconds()
+    for work in (daemon.tick, daemon.deliver):
+        scheduler.add_job(
+            work, "interval", seconds=seconds, id=work.__name__, next_run_time=datetime.now(UTC)
+        )
+    return scheduler
+
+
+class _Jobs:
+    """Which jobs run at this moment."""
+
+    def __init__(self) -> None:
+        self._running: set[str] = set()
+        self._changed = threading.Condition()
+
+    def begin(self, name: str) -> None:
+        """Note a job that begins."""
+        with self._changed:
+            self._running.add(name)
+
+    def done(self, name: str) -> None:
+        """Note a job that ended."""
+        with self._changed:
+            self._running.discard(name)
+            self._changed.notify_all()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until nothing runs; False when something still does."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._running, timeout=max(0.0, deadline - time.monotonic())
+            )
+
+
+def _utc(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,157 @@
+"""Delivery: never silently lost, never silently doubled.
+
+    release | lease and recovery | run | finish; and the accounts of it
+
+Each (issue, subscriber) has one durable row whose state is true at every moment: an intent is written before
+a server could accept the message, an outcome after it answered, and what a crash leaves in between is settled
+by name when the next owner comes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from newsletter.config import Config
+from newsletter.deliver.connection import connect_and_send
+from newsletter.deliver.engine import DeliveryOptions, Run
+from newsletter.deliver.settling import settle_crash
+from newsletter.errors import InputError, LeaseLost
+from newsletter.model import Account, Attempt, Delivery, DeliveryState, IssueState, Message, Reader
+from newsletter.store import Store, deliveries, issues, leases
+from newsletter.store.leases import Lease
+from newsletter.transports import Transport
+
+__all__ = ["Audit", "DeliveryOptions", "audit", "deliver", "options_of", "release", "retry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The balancing sum with every delivery by name, and the history of each by its subscriber's id."""
+
+    account: Account
+    deliveries: tuple[Delivery, ...]
+    attempts: Mapping[int, tuple[Attempt, ...]]
+
+
+def options_of(config: Config, *, expires_at: datetime | None = None) -> DeliveryOptions:
+    """Take the options of a delivery from the configuration."""
+    chosen = config.delivery
+    return DeliveryOptions(
+        connections=chosen.connections,
+        rate_per_second=chosen.rate_per_second,
+        expire_after=chosen.expire_after,
+        expires_at=expires_at,
+        on_crash=chosen.on_crash,
+        on_silence=chosen.on_silence,
+        transport=chosen.transport,
+    )
+
+
+def release(store: Store, issue_id: int, *, now: datetime) -> Account:
+    """Freeze an issue's audience and let it be delivered; again changes nothing, a held issue goes on.
+
+    Whether the editor's approval is needed is for the caller to know.
+    """
+    with store.write() as tx:
+        deliveries.release(tx, issue_id, now=now)
+        return deliveries.account(tx, issue_id)
+
+
+def deliver(
+    store: Store,
+    issue_id: int,
+    render: Callable[[Reader], Message],
+    connect: Callable[[], Transport],
+    options: DeliveryOptions,
+    *,
+    clock: Callable[[], datetime],
+    progress: Callable[[Account], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Account:
+    """Deliver what is due of a released issue; return when nothing is due, `stop` is set, or it was held.
+
+    The Account's `next_at` says when those put off are due. An issue that was held by a fault carries its
+    reason. Raises LeaseLost when another process delivers it, TransportError when no connection could be
+    made, StoreError when the ledger cannot be written: then nothing is sent either.
+    """
+    idempotent = connect().capabilities.idempotent
+    with store.lock(f"issue-{issue_id}") as alone:
+        if not alone:
+            raise LeaseLost(
+                "another process is delivering this issue",
+                where=f"issue {issue_id}",
+                remedy="Wait for it, or stop it",
+            )
+        lease = _begin(store, issue_id, options, idempotent=idempotent, now=clock())
+        with store.read() as tx:
+            account = deliveries.account(tx, issue_id)
+        if lease is None:
+            return account
+        run = Run(store, lease, render, connect, options, account=account, clock=clock)
+        try:
+            run.run(connect_and_send, stop or threading.Event(), progress)
+        finally:
+            if run.ledger.error is None:
+                account = _end(store, lease, now=clock())
+        return account
+
+
+def _begin(
+    store: Store, issue_id: int, options: DeliveryOptions, *, idempotent: bool, now: datetime
+) -> Lease | None:
+    """Take the lease, settle what an earlier owner left and give up what is too old, in one transaction."""
+    with store.write() as tx:
+        issue = issues.by_id(tx, issue_id)
+        if issue is not None and issue.state is IssueState.FINISHED:
+            return None
+        if issue is not None and issue.state is IssueState.HELD:
+            raise InputError(
+                f"this issue is held: {issue.reason or 'by the editor'}",
+                where=f"{issue.newsletter} {issue.number}",
+                remedy="When that is mended, release it again",
+            )
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        lease = leases.take_lease(tx, issue_id, owner=owner)
+        on_crash = "resend" if idempotent else options.on_crash
+        left = [settle_crash(one, on_crash, epoch=lease.epoch, now=now) for one in leases.in_doubt(tx, lease)]
+        leases.inherit(tx, lease, left, now=now)
+        everybody = options.expires_at is not None and options.expires_at <= now
+        leases.expire(tx, lease, tried_before=now - options.expire_after, everybody=everybody, now=now)
+        return lease
+
+
+def _end(store: Store, lease: Lease, *, now: datetime) -> Account:
+    with store.write() as tx:
+        if leases.fence(tx, lease):
+            leases.finish(tx, lease, now=now)
+        return deliveries.account(tx, lease.issue_id)
+
+
+def audit(store: Store, issue_id: int) -> Audit:
+    """Account for every subscriber of an issue by name."""
+    with store.read() as tx:
+        return Audit(
+            account=deliveries.account(tx, issue_id),
+            deliveries=tuple(deliveries.listed(tx, issue_id)),
+            attempts=deliveries.history(tx, issue_id),
+        )
+
+
+def retry(
+    store: Store, issue_id: int, *, refused_temporarily: bool = False, unknown: bool = False, now: datetime
+) -> int:
+    """Let deliveries wait again, by the editor's explicit word; return how many do.
+
+    Refused temporarily are those that expired or could not be rendered. A retry of the unknown may give a
+    reader a second copy; the history says so.
+    """
+    states = {DeliveryState.REFUSED} if refused_temporarily else set()
+    if unknown:
+        states.add(DeliveryState.UNKNOWN)
+    with store.write() as tx:
+        return deliveries.retry(tx, issue_id, states=states, now=now)

@@ -1,0 +1,235 @@
+"""What becomes of a delivery: pure decisions over a receipt, the time and the history of this run.
+
+Only the reader's own refusals are charged to the reader. What blames us opens a breaker that stops the issue.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from newsletter.model import Attempt, Delivery, DeliveryState, Outcome, Receipt, RefusalReason, Stage
+from newsletter.store.leases import Settlement
+from newsletter.transports.replies import Blame, Reply, Schedule, Verdict, verdict_of
+
+Doubt = Literal["presume", "resend", "hold"]
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+_FIRST: dict[Schedule, tuple[float, ...]] = {
+    Schedule.PLAIN: (),
+    Schedule.GREYLISTED: (5 * _MINUTE, 10 * _MINUTE, 20 * _MINUTE, 40 * _MINUTE),
+    Schedule.FULL: (_HOUR, 4 * _HOUR, 12 * _HOUR),
+    Schedule.DISABLED: (12 * _HOUR,),
+}
+_LONGEST = {Schedule.FULL: 12 * _HOUR, Schedule.DISABLED: 12 * _HOUR}
+_DOUBTFUL = "in doubt"
+_AT_ONCE = 2  # tries within one run that a lost connection costs before its message is put off
+
+
+def back_off(schedule: Schedule, attempt: int, salt: int) -> timedelta:
+    """Return how long to wait after the nth charged attempt (from 1), spread by up to a tenth by the salt.
+
+    Behind a schedule's own first steps: 30 minutes, doubling up to 4 hours.
+    """
+    first = _FIRST.get(schedule, ())
+    if attempt <= len(first):
+        seconds = first[attempt - 1]
+    else:
+        seconds = min(30 * _MINUTE * 2.0 ** min(attempt - 1, 10), 4 * _HOUR)
+        seconds = max(seconds, _LONGEST.get(schedule, 0.0))
+    spread = zlib.crc32(f"{salt}.{attempt}".encode()) / 2**32
+    return timedelta(seconds=round(seconds * (1 + 0.1 * spread), 3))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A settlement, and what else follows from a receipt."""
+
+    settlement: Settlement
+    verdict: Verdict
+    suppress: bool = False
+    put_off_domain: datetime | None = None
+
+
+def decide(
+    delivery: Delivery,
+    receipt: Receipt,
+    *,
+    now: datetime,
+    attempt: Attempt,
+    on_silence: Doubt,
+    unsent: int,
+) -> Decision:
+    """Say what a receipt makes of a delivery; `unsent` counts its lost connections in this run, from 0."""
+    verdict = verdict_of(receipt)
+    words = words_of(receipt)
+    match receipt.outcome:
+        case Outcome.ACCEPTED:
+            return Decision(settlement=_to(delivery, DeliveryState.ACCEPTED, attempt), verdict=verdict)
+        case Outcome.REFUSED:
+            return _refuse(delivery, attempt, words, verdict, suppress=receipt.suppress)
+        case Outcome.DEFERRED:
+            if verdict.schedule is Schedule.DISABLED and "5.2.1" in delivery.reason:
+                return _refuse(delivery, attempt, words, verdict, suppress=True)
+            wait = back_off(verdict.schedule, delivery.attempts + 1, delivery.reader.subscriber_id)
+            later = _to(delivery, DeliveryState.WAITING, attempt, reason=words, not_before=now + wait)
+            return Decision(settlement=later, verdict=verdict)
+        case Outcome.UNKNOWN:
+            return Decision(
+                settlement=_settle_doubt(delivery, attempt, words, on_silence, now), verdict=verdict
+            )
+        case Outcome.NOT_SENT:
+            return _decide_unsent(delivery, attempt, words, verdict, now, unsent)
+
+
+def _decide_unsent(
+    delivery: Delivery, attempt: Attempt, words: str, verdict: Verdict, now: datetime, unsent: int
+) -> Decision:
+    salt = delivery.reader.subscriber_id
+    until = {
+        Blame.SERVER: now + timedelta(minutes=5),
+        Blame.DOMAIN: now + back_off(Schedule.PLAIN, 2, salt),
+        Blame.CONTENT: now + back_off(Schedule.PLAIN, 2, salt),
+        Blame.CONNECTION: None if unsent < _AT_ONCE else now + timedelta(minutes=5),
+    }.get(verdict.blame)
+    waiting = _to(
+        delivery, DeliveryState.WAITING, attempt, reason=f"not sent: {words}", not_before=until, charged=False
+    )
+    domain = until if verdict.blame is Blame.DOMAIN else None
+    return Decision(settlement=waiting, verdict=verdict, put_off_domain=domain)
+
+
+def _settle_doubt(
+    delivery: Delivery, attempt: Attempt, words: str, on_silence: Doubt, now: datetime
+) -> Settlement:
+    """Settle a message whose end of data was written and never answered; a second doubt is always held."""
+    reason = f"{_DOUBTFUL}: {words}"
+    if on_silence == "presume":
+        return _to(delivery, DeliveryState.ACCEPTED, attempt, reason=f"presumed: {words}", presumed=True)
+    if on_silence == "resend" and not delivery.reason.startswith(_DOUBTFUL):
+        evidence = now + timedelta(minutes=10)  # a bounce or a report may still settle it
+        return _to(delivery, DeliveryState.WAITING, attempt, reason=reason, not_before=evidence)
+    return _to(delivery, DeliveryState.UNKNOWN, attempt, reason=reason)
+
+
+def settle_crash(subscriber_id: int, on_crash: Doubt, *, epoch: int, now: datetime) -> Settlement:
+    """Settle what an owner that died left attempting."""
+    state, reason = {
+        "presume": (DeliveryState.ACCEPTED, "presumed: accepted, after a crash"),
+        "resend": (DeliveryState.WAITING, f"{_DOUBTFUL}: sent again after a crash"),
+        "hold": (DeliveryState.UNKNOWN, f"{_DOUBTFUL}: the sender crashed while it was being sent"),
+    }[on_crash]
+    line = Attempt(at=now, epoch=epoch, outcome=Outcome.UNKNOWN, stage=Stage.LOCAL, text=reason)
+    return Settlement(
+        subscriber_id=subscriber_id,
+        state=state,
+        attempt=line,
+        reason=reason,
+        presumed=state is DeliveryState.ACCEPTED,
+    )
+
+
+def quarantine(delivery: Delivery, error: Exception, *, epoch: int, now: datetime) -> Settlement:
+    """Set aside a reader for whom the digest cannot be rendered."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    reason = f"{RefusalReason.QUARANTINED}: {what}"
+    line = Attempt(at=now, epoch=epoch, outcome=Outcome.NOT_SENT, stage=Stage.LOCAL, text=reason)
+    return Settlement(
+        subscriber_id=delivery.reader.subscriber_id,
+        state=DeliveryState.REFUSED,
+        attempt=line,
+        reason=reason,
+        before=DeliveryState.WAITING,
+        charged=True,
+    )
+
+
+def _refuse(
+    delivery: Delivery, attempt: Attempt, words: str, verdict: Verdict, *, suppress: bool
+) -> Decision:
+    reason = f"{RefusalReason.REJECTED}: {words}"
+    settlement = _to(delivery, DeliveryState.REFUSED, attempt, reason=reason)
+    return Decision(settlement=settlement, verdict=verdict, suppress=suppress)
+
+
+def _to(
+    delivery: Delivery,
+    state: DeliveryState,
+    attempt: Attempt,
+    *,
+    reason: str = "",
+    not_before: datetime | None = None,
+    presumed: bool = False,
+    charged: bool = True,
+) -> Settlement:
+    return Settlement(
+        subscriber_id=delivery.reader.subscriber_id,
+        state=state,
+        attempt=attempt,
+        reason=reason,
+        not_before=not_before,
+        presumed=presumed,
+        charged=charged,
+    )
+
+
+def words_of(receipt: Receipt) -> str:
+    """Say a receipt in one line."""
+    if receipt.code:
+        return str(Reply(receipt.code, receipt.enhanced, receipt.text))
+    return " ".join(filter(None, (receipt.enhanced, receipt.text))) or receipt.outcome.value
+
+
+def domain_of(address: str) -> str:
+    """Return the domain of an address, in lower case."""
+    return address.rpartition("@")[2].lower()
+
+
+@dataclass(slots=True, kw_only=True)
+class Breaker:
+    """Opens when what goes wrong is our own fault: on a rate, on a run over several domains, or on doubts."""
+
+    doubts_allowed: int
+    _window: deque[bool] = field(default_factory=lambda: deque(maxlen=200))
+    _run: list[str] = field(default_factory=list)
+    _doubts: deque[datetime] = field(default_factory=deque)
+
+    def note(self, receipt: Receipt, verdict: Verdict, domain: str, now: datetime) -> str:
+        """Take note of a receipt; return why the issue must stop, or nothing."""
+        if verdict.blame is Blame.ISSUE:
+            return f"the server takes no message of this issue: {words_of(receipt)}"
+        if receipt.outcome is Outcome.UNKNOWN:
+            return self._note_doubt(now)
+        if verdict.blame is Blame.RECIPIENT:
+            self._run.clear()
+            self._window.append(False)
+            return ""
+        if verdict.blame in (Blame.DOMAIN, Blame.CONTENT):
+            self._run.append(domain)
+            if len(self._run) >= 3 and len(set(self._run)) >= 2:
+                return f"refused at several domains in a row for what we send: {words_of(receipt)}"
+            return self._note_fault(f"refused for what we send: {words_of(receipt)}")
+        return ""
+
+    def note_quarantine(self, reason: str) -> str:
+        """Take note of a reader for whom nothing could be rendered."""
+        return self._note_fault(reason)
+
+    def _note_fault(self, reason: str) -> str:
+        self._window.append(True)
+        faults = sum(self._window)
+        if faults > 0.05 * max(len(self._window), 60):
+            return f"{faults} of the last {len(self._window)} failed by our own fault; the last: {reason}"
+        return ""
+
+    def _note_doubt(self, now: datetime) -> str:
+        self._doubts.append(now)
+        while self._doubts[0] < now - timedelta(minutes=10):
+            self._doubts.popleft()
+        if len(self._doubts) > self.doubts_allowed:
+            return f"{len(self._doubts)} messages in doubt within 10 minutes: the server answers none"
+        return ""

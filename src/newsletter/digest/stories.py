@@ -1,0 +1,306 @@
+"""A post as a digest shows it, in both parts at once: what one part says, the other says too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from newsletter.compose import Corrected
+from newsletter.digest import plain, wording
+from newsletter.digest.markup import (
+    Element,
+    Figure,
+    clear_footnotes,
+    figure_of,
+    for_mail,
+    parse,
+    ranks_of,
+    show,
+    text_of,
+)
+from newsletter.digest.material import Depth, Looks, issue_url, post_url, title_of
+from newsletter.digest.plain import Notes
+from newsletter.digest.wording import Wording
+from newsletter.model import Citation, Image, Post, Reference, Relation
+
+EXCERPT = 720  # characters of running text
+_QUOTE_ROOM = 1.5  # a quotation may pass the excerpt's length by so much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A block of a story: its HTML, or the figure to show."""
+
+    html: str = ""
+    figure: Figure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """A line with a link in it; `before` and `after` stand around the link's text."""
+
+    text: str
+    url: str = ""
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A post as the templates see it; texts are plain unless the field's name ends in `html` or `lines`.
+
+    `note` set means that neither picture nor text of the post is shown.
+    """
+
+    title: str
+    url: str
+    language: str
+    direction: str
+    byline: str
+    note: str
+    summary: str
+    lead: Figure | None
+    pieces: tuple[Piece, ...]
+    read_on: str
+    sources: tuple[Linked, ...]
+    references: tuple[Linked, ...]
+    depth: Depth
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tellings:
+    """What all stories of an issue share."""
+
+    looks: Looks
+    words: Wording
+    titles: Mapping[str, str | None]
+    notes: Notes
+
+
+def tell(post: Post, depth: Depth, room: int, shared: Tellings) -> Story:
+    """Tell a post: wholly, or in at most `room` characters of its text, cut at the end of a block."""
+    if post.content_note is not None:
+        return _noted(post, shared)
+    words, base = shared.words, shared.looks.url
+    url, root = post_url(base, post), parse(post.body_html)
+    clear_footnotes(root, url, keep=depth is Depth.FULL)
+    blocks = list(root)
+    lead = _lead(post, blocks, shared.looks.media)
+    ranks = ranks_of(root)
+    shown = blocks if depth is Depth.FULL else _excerpt(blocks, room)
+    summary = "" if _repeats(post.summary, blocks) and shown else post.summary
+    whole = len(shown) == len(blocks)
+    story = Story(
+        title=title_of(post),
+        url=url,
+        language=post.language or shared.looks.language,
+        direction=wording.direction(post.language or shared.looks.language),
+        byline=_byline(post, shared),
+        note="",
+        summary=summary,
+        lead=lead,
+        pieces=tuple(_piece(block, post.images, shared.looks.media, ranks) for block in shown),
+        read_on=(words.whole if whole else words.read_on).format(title=title_of(post)),
+        sources=tuple(_source(one) for one in post.citations),
+        references=tuple(_reference(one, shared) for one in post.references),
+        depth=Depth.FULL if whole else depth if shown else Depth.SUMMARY,
+        lines=(),
+    )
+    return _with_lines(story, shown, post, shared)
+
+
+def _noted(post: Post, shared: Tellings) -> Story:
+    """Tell a post with a content note: the note instead of everything else."""
+    assert post.content_note is not None
+    words = shared.words
+    title = title_of(post) if post.content_note.show_title else ""
+    when = wording.day(post.published, shared.looks.timezone, shared.looks.language)
+    story = Story(
+        title=title or words.noted_title,
+        url=post_url(shared.looks.url, post),
+        language=(post.language if title else "") or shared.looks.language,
+        direction=wording.direction((post.language if title else "") or shared.looks.language),
+        byline=_byline(post, shared),
+        note=post.content_note.text,
+        summary="",
+        lead=None,
+        pieces=(),
+        read_on=words.read_on.format(title=title) if title else words.read_noted.format(date=when),
+        sources=(),
+        references=(),
+        depth=Depth.NOTE,
+        lines=(),
+    )
+    return _with_lines(story, [], post, shared)
+
+
+def _byline(post: Post, shared: Tellings) -> str:
+    when = wording.day(post.published, shared.looks.timezone, shared.looks.language)
+    people = wording.names([author.name for author in post.authors if author.name], shared.words)
+    return f"{shared.words.by.format(names=people)} · {when}" if people else when
+
+
+def _lead(post: Post, blocks: list[Element], media: str) -> Figure | None:
+    """Return the lead picture, and take it out of the body: the one marked so, else a large one at the start."""
+    marked = next((image for image in post.images if image.lead), None)
+    for block in blocks:
+        figure = figure_of(block, post.images, media)
+        if figure is None:
+            continue
+        same = marked is not None and figure.image.src == marked.src
+        if same or (marked is None and block is blocks[0] and figure.image.width >= 400):
+            blocks.remove(block)
+            return figure
+    return Figure(marked, show(marked, media)) if marked is not None else None
+
+
+def _excerpt(blocks: list[Element], room: int) -> list[Element]:
+    taken: list[Element] = []
+    used = 0
+    for block in blocks:
+        if block.tag == "figure" or (block.tag == "p" and block.find(".//img") is not None):
+            continue
+        size = len(text_of(block))
+        limit = room * _QUOTE_ROOM if block.tag == "blockquote" else room
+        if used + size > limit:
+            break
+        taken.append(block)
+        used += size
+    while taken and taken[-1].tag in ("h1", "h2", "h3", "h4", "h5", "h6", "hr"):
+        taken.pop()
+    return taken
+
+
+def _repeats(summary: str, blocks: list[Element]) -> bool:
+    """Tell whether the summary only says what the first paragraph says."""
+    first = next((text_of(block) for block in blocks if block.tag == "p" and text_of(block)), "")
+    start = " ".join(summary.split()).rstrip("….").rstrip()
+    return first.startswith(start)
+
+
+def _piece(
+    block: Element, images: tuple[Image, ...], media: str, ranks: list[str], *, below: int = 2
+) -> Piece:
+    figure = figure_of(block, images, media)
+    if figure is not None:
+        return Piece(figure=figure)
+    return Piece(html=for_mail(block, below + 1, ranks))
+
+
+def pieces_of(markup: str, looks: Looks) -> tuple[Piece, ...]:
+    """Return the blocks of a text of the editor's own."""
+    root = parse(markup)
+    ranks = ranks_of(root)
+    return tuple(_piece(block, (), looks.media, ranks, below=1) for block in root)
+
+
+def lines_of(markup: str, looks: Looks, words: Wording, notes: Notes) -> list[str]:
+    """Return a text of the editor's own as lines, its notes below it."""
+    lines: list[str] = []
+    for block in parse(markup):
+        lines += _block_lines(block, (), looks.media, words, notes)
+    return lines + _after(notes.lines())
+
+
+def _source(citation: Citation) -> Linked:
+    """Link the cited title inside its citation, or the whole citation."""
+    text, url = citation.text, citation.url.replace(" ", "%20")
+    if urlsplit(url).scheme not in ("http", "https"):
+        url = ""
+    if url and citation.title and citation.title in text:
+        before, _, after = text.partition(citation.title)
+        return Linked(before=before, text=citation.title, after=after, url=url)
+    return Linked(text=text, url=url)
+
+
+def _reference(reference: Reference, shared: Tellings) -> Linked:
+    words = shared.words
+    known = shared.titles.get(reference.url, reference.title)
+    title = words.noted_earlier if known is None else known or reference.title or reference.url
+    sentence = {
+        Relation.RELATED: words.related,
+        Relation.FOLLOW_UP: words.follows,
+        Relation.CORRECTION: words.corrects,
+    }[reference.relation]
+    before, _, after = sentence.partition("{title}")
+    return Linked(before=before, text=title, after=after, url=reference.url.replace(" ", "%20"))
+
+
+def _with_lines(story: Story, shown: list[Element], post: Post, shared: Tellings) -> Story:
+    words, notes = shared.words, shared.notes
+    lines = [*plain.underlined(story.title, "-"), *plain.wrap(story.byline), ""]
+    if story.note:
+        lines += [*plain.wrap(f"{words.content_note}: {story.note}"), ""]
+    if story.lead is not None:
+        lines += _after(plain.figure_lines(story.lead, words.picture))
+    lines += _after(plain.wrap(story.summary))
+    for block in shown:
+        lines += _block_lines(block, post.images, shared.looks.media, words, notes)
+    lines += _after([*plain.wrap(f"{story.read_on}:"), story.url])
+    for one in story.references:
+        lines += _after([*plain.wrap(f"{one.before}{one.text}{one.after}"), one.url])
+    linked = bool(notes.taken)
+    for one in story.sources:
+        notes.add(f"{one.before}{one.text}{one.after}", one.url)
+    printed = notes.lines()
+    if printed:
+        label = words.notes if linked else words.source[len(story.sources) > 1]
+        lines += [f"{label}:", *printed, ""]
+    return Story(**{**{name: getattr(story, name) for name in Story.__slots__}, "lines": tuple(lines)})
+
+
+def _block_lines(
+    block: Element, images: tuple[Image, ...], media: str, words: Wording, notes: Notes
+) -> list[str]:
+    figure = figure_of(block, images, media)
+    if figure is not None:
+        return _after(plain.figure_lines(figure, words.picture))
+    return _after(plain.block_lines(block, notes))
+
+
+def _after(lines: list[str]) -> list[str]:
+    """Put an empty line behind what is not empty."""
+    return [*lines, ""] if lines else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionTold:
+    """A correction as the templates see it; `sent_in` links to the issue that sent the post."""
+
+    title: str
+    url: str
+    language: str
+    direction: str
+    texts: tuple[str, ...]
+    sent_in: Linked
+    lines: tuple[str, ...]
+
+
+def tell_correction(corrected: Corrected, newsletter: str, shared: Tellings) -> CorrectionTold:
+    """Tell what was put right in a post that an earlier issue sent."""
+    post, words = corrected.post, shared.words
+    hidden = post.content_note is not None
+    title = (
+        words.noted_title
+        if post.content_note is not None and not post.content_note.show_title
+        else title_of(post)
+    )
+    texts = (words.noted_correction,) if hidden else tuple(one.text for one in corrected.corrections)
+    url = post_url(shared.looks.url, post)
+    sent = words.sent_in.format(number=corrected.number)
+    archive = issue_url(shared.looks.url, newsletter, corrected.number) if corrected.number else ""
+    language = (post.language if title == title_of(post) else "") or shared.looks.language
+    lines = [*plain.wrap(title), *[line for text in texts for line in plain.wrap(text)], url]
+    if archive:
+        lines += [*plain.wrap(f"({sent})"), archive]
+    return CorrectionTold(
+        title=title,
+        url=url,
+        language=language,
+        direction=wording.direction(language),
+        texts=texts,
+        sent_in=Linked(text=sent, url=archive),
+        lines=(*lines, ""),
+    )

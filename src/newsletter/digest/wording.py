@@ -1,0 +1,154 @@
+"""What a digest says in its own voice, by language, and how it writes dates.
+
+A language that has no wording here gets the English one; dates follow the whole language tag wherever the
+Unicode locale data know it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+
+_RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """The sentences of one language; `{…}` are filled with plain text."""
+
+    number: str
+    in_this_issue: str
+    by: str
+    join: str
+    and_more: tuple[str, str]
+    read_on: str
+    read_noted: str
+    whole: str
+    source: tuple[str, str]
+    notes: str
+    related: str
+    follows: str
+    corrects: str
+    corrections: str
+    sent_in: str
+    content_note: str
+    noted_title: str
+    noted_earlier: str
+    noted_correction: str
+    picture: str
+    why: str
+    why_this_address: str
+    since: str
+    unsubscribe: str
+    preferences: str
+    on_the_web: str
+    contact: str
+    archived: str
+    home: str
+    fallback_subject: str
+
+
+ENGLISH = Wording(
+    number="No. {number}",
+    in_this_issue="In this issue",
+    by="By {names}",
+    join=" and ",
+    and_more=("And one more story.", "And {count} more stories."),
+    read_on="Read “{title}”",
+    read_noted="Read the story of {date} behind this note",
+    whole="Read “{title}” on the web",
+    source=("Source", "Sources"),
+    notes="Notes",
+    related="Earlier: {title}",
+    follows="Follows: {title}",
+    corrects="Corrects: {title}",
+    corrections="Corrections",
+    sent_in="first sent in issue {number}",
+    content_note="Content note",
+    noted_title="A story with a content note",
+    noted_earlier="an earlier story with a content note",
+    noted_correction="This story has been corrected; the correction stands on its page.",
+    picture="Picture: {alt}",
+    why="You receive this letter because {address} is subscribed to {title}{since}.",
+    why_this_address="You receive this letter because this address is subscribed to {title}:",
+    since=" since {date}",
+    unsubscribe="Unsubscribe from {title}",
+    preferences="Change your preferences",
+    on_the_web="Read this issue on the web",
+    contact="Write to {address}",
+    archived="You are reading the archived issue {number} of {title}.",
+    home="More from {publication}",
+    fallback_subject="{title}, No. {number}",
+)
+
+FRENCH = Wording(
+    number="N° {number}",
+    in_this_issue="Dans ce numéro",
+    by="Par {names}",
+    join=" et ",
+    and_more=("Et un autre article.", "Et {count} autres articles."),
+    read_on="Lire « {title} »",
+    read_noted="Lire l'article du {date} que concerne cet avertissement",
+    whole="Lire « {title} » sur le site",
+    source=("Source", "Sources"),
+    notes="Notes",
+    related="À relire : {title}",
+    follows="Suite de : {title}",
+    corrects="Corrige : {title}",
+    corrections="Corrections",
+    sent_in="paru dans le numéro {number}",
+    content_note="Avertissement",
+    noted_title="Un article précédé d'un avertissement",
+    noted_earlier="un article plus ancien, précédé d'un avertissement",
+    noted_correction="Cet article a été corrigé ; la correction figure sur sa page.",
+    picture="Image : {alt}",
+    why="Vous recevez cette lettre parce que {address} est abonné à {title}{since}.",
+    why_this_address="Vous recevez cette lettre parce que cette adresse est abonnée à {title} :",
+    since=" depuis le {date}",
+    unsubscribe="Se désabonner de {title}",
+    preferences="Modifier vos préférences",
+    on_the_web="Lire ce numéro sur le site",
+    contact="Écrire à {address}",
+    archived="Vous lisez le numéro {number} archivé de {title}.",
+    home="Plus d'articles de {publication}",
+    fallback_subject="{title}, n° {number}",
+)
+
+_BY_LANGUAGE = {"en": ENGLISH, "fr": FRENCH}
+
+
+def wording(language: str) -> Wording:
+    """Return the wording of a language tag, English when there is none."""
+    return _BY_LANGUAGE.get(language.split("-")[0].lower(), ENGLISH)
+
+
+def direction(language: str) -> str:
+    """Return `ltr` or `rtl`."""
+    return "rtl" if language.split("-")[0].lower() in _RIGHT_TO_LEFT else "ltr"
+
+
+def day(when: datetime, zone: str, language: str, *, style: str = "long") -> str:
+    """Write an instant's day in a zone as the language does: `long`, or `full` with the weekday."""
+    local: date = when.astimezone(ZoneInfo(zone)).date()
+    return str(format_date(local, format=style, locale=_locale(language)))
+
+
+def names(people: list[str], words: Wording) -> str:
+    """Join names as the language does."""
+    if len(people) < 2:
+        return "".join(people)
+    return ", ".join(people[:-1]) + words.join + people[-1]
+
+
+def _locale(language: str) -> Locale:
+    tag = language
+    while tag:
+        try:
+            return Locale.parse(tag, sep="-")
+        except (UnknownLocaleError, ValueError):
+            tag = tag.rpartition("-")[0]
+    return Locale("en")

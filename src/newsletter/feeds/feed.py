@@ -1,0 +1,83 @@
+"""What a feed is, and which of its entries it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from newsletter.feeds.entry import Entry
+from newsletter.model import Author, Deleted, Post
+
+#: No document is larger while it holds more than one entry, in bytes.
+LARGEST = 250_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """What a syndication document says of itself, in whatever format.
+
+    `site` is the publication's URL with a final slash, `page` the page that the feed is about; `atom`, `rss`
+    and `json` are its own addresses. `began` is its `updated` while there is nothing in it. `generator` is
+    the version that is told, empty to tell nothing.
+    """
+
+    id: str
+    title: str
+    site: str
+    page: str
+    atom: str
+    rss: str
+    json: str
+    author: Author
+    began: datetime
+    subtitle: str = ""
+    language: str = "en"
+    timezone: str = "UTC"
+    rights: str = ""
+    icon: str = ""
+    logo: str = ""
+    hubs: tuple[str, ...] = ()
+    generator: str = ""
+    publish_addresses: bool = False
+    deleted: tuple[Deleted, ...] = ()
+
+
+def updated(feed: Feed, entries: Sequence[Entry]) -> datetime:
+    """Return the instant of the newest entry change or deletion."""
+    instants = [*(entry.updated for entry in entries), *(gone.when for gone in feed.deleted)]
+    return max(instants, default=feed.began)
+
+
+def newest(posts: Sequence[Post], limit: int) -> list[Post]:
+    """Return the posts that belong in a feed, newest published first.
+
+    An older post that changed after the feed's oldest was published comes back (RFC 5005 §4.1), but those
+    never take more than a third of the places: a mass edit must not push the news out.
+    """
+    ranked = sorted(posts, key=lambda post: (post.published, post.seq), reverse=True)
+    head, rest = ranked[:limit], ranked[limit:]
+    if not rest:
+        return head
+    back = [post for post in rest if post.updated > head[-1].published and post.updated > post.published]
+    back.sort(key=lambda post: (post.updated, post.seq), reverse=True)
+    back = back[: limit // 3]
+    kept = head[: limit - len(back)] + back
+    return sorted(kept, key=lambda post: (post.published, post.seq), reverse=True)
+
+
+def fit(build: Callable[[Sequence[Entry]], bytes], entries: Sequence[Entry], largest: int = LARGEST) -> bytes:
+    """Build with as many of the first entries as `largest` bytes hold, with one at least."""
+    document = build(entries)
+    if len(document) <= largest or len(entries) < 2:
+        return document
+    few, many = 1, len(entries) - 1  # the answer lies between the two
+    document = build(entries[:1])
+    while few < many:
+        middle = (few + many + 1) // 2
+        attempt = build(entries[:middle])
+        if len(attempt) <= largest:
+            few, document = middle, attempt
+        else:
+            many = middle - 1
+    return document

@@ -1,0 +1,194 @@
+"""Draft an issue from the store: select its posts, gather its material, render it. Nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, time
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from newsletter import content, digest, templating
+from newsletter.compose import Explained, Rule, Selection, Verdict, leave_out, select
+from newsletter.config import Config, NewsletterConfig
+from newsletter.errors import ConfigError
+from newsletter.issues.slots import zone_of
+from newsletter.model import Issue, IssueState, Placement, Post, Slot
+from newsletter.store import Tx
+from newsletter.store import issues as stored
+from newsletter.store import posts as stored_posts
+
+_SUBJECT_FIELDS = ("title", "first", "number", "date")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An issue that nobody has stored yet, and where its selection came from."""
+
+    issue: Issue
+    selection: Selection
+    notes: tuple[str, ...]
+
+
+def select_posts(tx: Tx, config: Config, newsletter: NewsletterConfig) -> Selection:
+    """Select the posts of the newsletter's next issue."""
+    return select(
+        stored_posts.live_posts(tx),
+        stored.placements(tx, newsletter.name),
+        _rule(config, newsletter),
+        first=not stored.was_composed(tx, newsletter.name),
+    )
+
+
+def _rule(config: Config, newsletter: NewsletterConfig) -> Rule:
+    since = newsletter.since
+    if since is not None and not isinstance(since, datetime):
+        since = datetime.combine(since, time())
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=ZoneInfo(zone_of(config, newsletter)))
+    return Rule(
+        since=since,
+        min_posts=newsletter.min_posts,
+        max_posts=newsletter.max_posts,
+        tags=newsletter.tags,
+        exclude_tags=newsletter.exclude_tags,
+    )
+
+
+def draft(
+    tx: Tx,
+    config: Config,
+    newsletter: NewsletterConfig,
+    slot: Slot,
+    selection: Selection,
+    *,
+    number: int,
+    now: datetime,
+) -> Draft:
+    """Render the selection into an issue that nobody has stored yet."""
+    material = _material(tx, config, newsletter, slot, selection, number)
+    render = partial(templating.render, templating.environment(config.templates))
+    compiled = digest.compile_digest(material, render)
+    if compiled.left_out:
+        selection = leave_out(selection, compiled.left_out, "carried over: the message is full")
+    selection = replace(selection, explanation=tuple(_with_depth(selection, compiled)))
+    dated = now.replace(microsecond=0)
+    issue = Issue(
+        newsletter=newsletter.name,
+        number=number,
+        due=slot.due,
+        state=IssueState.COMPOSED if newsletter.approval else IssueState.APPROVED,
+        subject=material.subject,
+        dated=dated,
+        html=compiled.html,
+        text=compiled.text,
+        sha256="",
+        intro_html=material.intro_html,
+        post_ids=tuple(post.id for post in selection.posts),
+        correction_ids=tuple(one.post.id for one in selection.corrections),
+        composed_at=now,
+    )
+    issue = replace(issue, sha256=fingerprint(issue, placed_of(selection)))
+    return Draft(issue=issue, selection=selection, notes=compiled.notes)
+
+
+def _with_depth(selection: Selection, compiled: digest.Digest) -> list[Explained]:
+    return [
+        replace(one, why=f"{one.why}; {compiled.depths[one.seq].value}")
+        if one.verdict is Verdict.INCLUDED and one.seq in compiled.depths
+        else one
+        for one in selection.explanation
+    ]
+
+
+def placed_of(selection: Selection) -> list[tuple[Post, Placement]]:
+    """Return what the issue tells of, in its order."""
+    included = [(post, Placement.INCLUDED) for post in selection.posts]
+    return included + [(one.post, Placement.CORRECTION) for one in selection.corrections]
+
+
+def fingerprint(issue: Issue, placed: Sequence[tuple[Post, Placement]]) -> str:
+    """Return the hash over everything frozen: identity, posts in the versions sent, both bodies."""
+    posts = [[post.id, placement.value, post.updated.isoformat()] for post, placement in placed]
+    facts = [issue.newsletter, issue.number, issue.due.isoformat(), issue.dated.isoformat(), issue.subject]
+    frozen = json.dumps([facts, posts, issue.intro_html, issue.html, issue.text], ensure_ascii=False)
+    return hashlib.sha256(frozen.encode()).hexdigest()
+
+
+def _material(
+    tx: Tx, config: Config, newsletter: NewsletterConfig, slot: Slot, selection: Selection, number: int
+) -> digest.Material:
+    looks = _looks(config, newsletter)
+    words = {
+        "title": newsletter.title,
+        "number": str(number),
+        "date": digest.day(slot.due, looks.timezone, looks.language),
+    }
+    return digest.Material(
+        newsletter=newsletter.name,
+        title=newsletter.title,
+        number=number,
+        due=slot.due,
+        subject=digest.subject_of(_subject(newsletter), selection.posts, words, looks.language),
+        looks=looks,
+        description=newsletter.description,
+        intro_html=_intro(config, newsletter),
+        posts=selection.posts,
+        corrections=selection.corrections,
+        titles=_titles(tx, config),
+        full_text=newsletter.full_text,
+    )
+
+
+def _subject(newsletter: NewsletterConfig) -> str:
+    rest = newsletter.subject
+    for name in _SUBJECT_FIELDS:
+        rest = rest.replace(f"{{{name}}}", "")
+    if "{" in rest or "}" in rest or not newsletter.subject.strip():
+        raise ConfigError(
+            f"{newsletter.subject!r} is not a subject",
+            where=f"newsletter.toml: newsletters.{newsletter.name}.subject",
+            remedy="Use {title}, {first}, {number} and {date}, and no other braces",
+        )
+    return newsletter.subject
+
+
+def _looks(config: Config, newsletter: NewsletterConfig) -> digest.Looks:
+    publication = config.publication
+    return digest.Looks(
+        publication=publication.title,
+        url=publication.url,
+        language=publication.language,
+        timezone=zone_of(config, newsletter),
+        postal_address=publication.postal_address,
+        contact=publication.contact,
+        theme=config.theme.model_dump(),
+    )
+
+
+def _intro(config: Config, newsletter: NewsletterConfig) -> str:
+    if newsletter.intro is None:
+        return ""
+    path = config.path(newsletter.intro)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"the introduction cannot be read: {reason}",
+            where=f"newsletter.toml: newsletters.{newsletter.name}.intro = {path}",
+            remedy="Write it, or remove the key",
+        ) from e
+    return content.from_markdown(text, content.Surroundings(base_url=config.publication.url)).html
+
+
+def _titles(tx: Tx, config: Config) -> dict[str, str | None]:
+    """Return the titles of own posts by URL, None for one that its content note hides."""
+    return {
+        digest.post_url(config.publication.url, post): None
+        if post.content_note is not None and not post.content_note.show_title
+        else digest.title_of(post)
+        for post in stored_posts.live_posts(tx)
+    }

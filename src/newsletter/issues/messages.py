@@ -1,0 +1,43 @@
+"""What makes the messages of an issue."""
+
+from __future__ import annotations
+
+from newsletter import digest
+from newsletter.config import Config, NewsletterConfig, read_secret
+from newsletter.issues.slots import zone_of
+from newsletter.model import Issue
+
+
+def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSettings:
+    """Return what messages of a newsletter need beside the issue; reads the DKIM keys."""
+    publication = config.publication
+    return digest.MailSettings(
+        newsletter=newsletter.name,
+        title=newsletter.title,
+        sender=newsletter.sender,
+        sender_name=newsletter.sender_name,
+        reply_to=newsletter.reply_to or publication.contact,
+        contact=publication.contact,
+        url=publication.url,
+        web_url=config.web_url,
+        list_id=f"{newsletter.name}.{publication.id_authority.replace('@', '.')}",
+        bounce_domain=config.smtp.bounce_domain or newsletter.sender.rpartition("@")[2],
+        keys=config.token_keys(),
+        sender_id=newsletter.sender_id,
+        language=publication.language,
+        timezone=zone_of(config, newsletter),
+        signers=tuple(
+            digest.read_signer(
+                one.domain,
+                one.selector,
+                read_secret(config.path(one.key_file), "[dkim] key_file").encode(),
+                f"[dkim] key_file = {one.key_file}",
+            )
+            for one in config.dkim
+        ),
+    )
+
+
+def mailer(config: Config, issue: Issue) -> digest.Mailer:
+    """Return what makes the messages of an issue."""
+    return digest.Mailer(issue, mail_settings(config, config.newsletter(issue.newsletter)))

@@ -1,0 +1,251 @@
+"""The facade over all stages: it wires them and decides nothing.
+
+sources | gather > store | compose > issue | deliver > transport, and store | publish > public/
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from newsletter import deliver as delivering
+from newsletter import gather as gathering
+from newsletter import issues as composing
+from newsletter import publish as publishing
+from newsletter import readiness, schedule
+from newsletter import subscriptions as subscribing
+from newsletter.compose import Explained
+from newsletter.config import Config, NewsletterConfig
+from newsletter.errors import InputError
+from newsletter.model import (
+    Account,
+    Finding,
+    GatherReport,
+    Issue,
+    IssueState,
+    Post,
+    Slot,
+    SlotState,
+    Subscription,
+)
+from newsletter.store import Store, deliveries, open_store
+from newsletter.store import backup as backups
+from newsletter.store import issues as stored_issues
+from newsletter.store import posts as stored_posts
+from newsletter.transports import transport_factory
+
+
+class Publisher:
+    """One open publication; closed once, usable from several threads."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self.config = config
+        self.store = store
+
+    @classmethod
+    def open(cls, config: Config) -> Self:
+        """Open the publication's store, making it when there is none."""
+        return cls(config, open_store(config.store_url))
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Posts
+
+    def gather(self, *, now: datetime, only: str | None = None, dry_run: bool = False) -> list[GatherReport]:
+        """Read the sources into the store."""
+        return gathering.gather(self.store, self.config, now=now, only=only, dry_run=dry_run)
+
+    def publish(self, *, now: datetime) -> publishing.PublishReport:
+        """Write feeds and pages."""
+        return publishing.publish(self.store, self.config, now=now)
+
+    # Issues
+
+    def newsletters(self) -> tuple[NewsletterConfig, ...]:
+        """Return the configured newsletters."""
+        return self.config.newsletters
+
+    def due_slot(self, newsletter: str, *, now: datetime) -> Slot:
+        """Return the newest slot that has come, whether it fired or not."""
+        rule = composing.schedule_of(self.config, self.config.newsletter(newsletter))
+        return Slot(newsletter=newsletter, due=schedule.latest_slot(rule, now))
+
+    def slot_decision(self, newsletter: str, *, now: datetime) -> schedule.Decision:
+        """Say what is to be done with the slots that are due and not settled."""
+        return composing.slot_decision(self.store, self.config, self.config.newsletter(newsletter), now=now)
+
+    def settle_slot(self, slot: Slot, state: SlotState, *, note: str, now: datetime) -> None:
+        """Record a slot as missed or held."""
+        composing.settle_slot(self.store, slot, state, note=note, now=now)
+
+    def explain(self, newsletter: str, slot: Slot, *, now: datetime) -> tuple[Explained, ...]:
+        """Say of each post why it would be in or out."""
+        return composing.explain(self.store, self.config, self.config.newsletter(newsletter), slot, now=now)
+
+    def compose(self, newsletter: str, slot: Slot, *, now: datetime) -> composing.Composition:
+        """Compose the issue of a slot, or return the one composed before."""
+        return composing.compose(self.store, self.config, self.config.newsletter(newsletter), slot, now=now)
+
+    def preview(self, newsletter: str, address: str, *, now: datetime) -> composing.Preview:
+        """Render what the next issue would be for one reader; changes nothing."""
+        one = self.config.newsletter(newsletter)
+        slot = self.due_slot(newsletter, now=now)
+        return composing.preview(self.store, self.config, one, slot, address, now=now)
+
+    def issues(self, newsletter: str | None = None) -> list[Issue]:
+        """Return issues, newest first."""
+        with self.store.read() as tx:
+            return stored_issues.find(tx, newsletter=newsletter)
+
+    def open_issues(self) -> list[Issue]:
+        """Return the issues that may be released or are being delivered, the oldest first."""
+        with self.store.read() as tx:
+            found = stored_issues.find(tx, states=(IssueState.APPROVED, IssueState.RELEASED))
+        return found[::-1]
+
+    def issue(self, newsletter: str, number: int | None = None) -> Issue:
+        """Return an issue by its number, or the newest."""
+        found = [one for one in self.issues(newsletter) if number in (None, one.number)]
+        if not found:
+            which = "no issue yet" if number is None else f"no issue {number}"
+            raise InputError(
+                f"{newsletter} has {which}", where="issues", remedy="See: newsletter issues list"
+            )
+        return found[0]
+
+    def posts_of(self, issue_id: int) -> list[Post]:
+        """Return an issue's posts in its order."""
+        with self.store.read() as tx:
+            order = [seq for seq, _ in stored_issues.posts_of(tx, issue_id)]
+            posts = stored_posts.by_seqs(tx, order)
+        return [posts[seq] for seq in order]
+
+    def approve(self, issue_id: int, *, now: datetime) -> None:
+        """Let an issue be delivered."""
+        composing.approve(self.store, issue_id, now=now)
+
+    def hold(self, issue_id: int, *, now: datetime, reason: str) -> None:
+        """Stop an issue until it is delivered again."""
+        composing.hold(self.store, issue_id, now=now, reason=reason)
+
+    # Deliveries
+
+    def release(self, issue_id: int, *, now: datetime) -> Account:
+        """Freeze an issue's audience; again does nothing."""
+        return delivering.release(self.store, issue_id, now=now)
+
+    def deliver(
+        self,
+        issue_id: int,
+        *,
+        stop: threading.Event,
+        progress: Callable[[Account], None] | None = None,
+    ) -> Account:
+        """Deliver what waits of a released issue, until its newsletter's next slot at the latest."""
+        with self.store.read() as tx:
+            issue = stored_issues.by_id(tx, issue_id)
+        if issue is None:
+            raise InputError(
+                f"there is no issue with the id {issue_id}", remedy="See: newsletter issues list"
+            )
+        rule = composing.schedule_of(self.config, self.config.newsletter(issue.newsletter))
+        return delivering.deliver(
+            self.store,
+            issue_id,
+            render=composing.mailer(self.config, issue),
+            connect=transport_factory(self.config, self.config.delivery.transport),
+            options=delivering.options_of(self.config, expires_at=schedule.next_slot(rule, issue.due)),
+            clock=lambda: datetime.now(UTC),
+            progress=progress,
+            stop=stop,
+        )
+
+    def account(self, issue_id: int) -> Account:
+        """Return the balancing sum."""
+        with self.store.read() as tx:
+            return deliveries.account(tx, issue_id)
+
+    def audit(self, issue_id: int) -> delivering.Audit:
+        """Name every subscriber's outcome."""
+        return delivering.audit(self.store, issue_id)
+
+    def retry(self, issue_id: int, *, refused_temporarily: bool, unknown: bool, now: datetime) -> int:
+        """Let deliveries wait again, by the editor's word."""
+        return delivering.retry(
+            self.store, issue_id, refused_temporarily=refused_temporarily, unknown=unknown, now=now
+        )
+
+    # Subscribers
+
+    def subscriptions(self, newsletter: str | None = None) -> list[Subscription]:
+        """Return every subscription, or one newsletter's, by address."""
+        return subscribing.listed(self.store, newsletter)
+
+    def add_subscriber(
+        self, address: str, newsletters: Sequence[str], *, consent: str, now: datetime, name: str = ""
+    ) -> subscribing.ImportLine:
+        """Add one person who agreed."""
+        return subscribing.add(self.store, address, newsletters, consent=consent, now=now, name=name)
+
+    def import_subscribers(
+        self,
+        file: Path,
+        *,
+        newsletter: str | None = None,
+        consent: str = "",
+        dry_run: bool = False,
+        now: datetime,
+    ) -> subscribing.ImportReport:
+        """Import a CSV file."""
+        known = [one.name for one in self.config.newsletters]
+        return subscribing.import_csv(
+            self.store,
+            file,
+            newsletters=known,
+            newsletter=newsletter,
+            consent=consent,
+            dry_run=dry_run,
+            now=now,
+        )
+
+    def export_subscribers(self, file: Path) -> int:
+        """Write everybody into a CSV file; return how many rows."""
+        return subscribing.export_csv(self.store, file)
+
+    def show_subscriber(self, address: str) -> subscribing.Record | None:
+        """Return all that is stored about one person."""
+        return subscribing.show(self.store, address)
+
+    def forget_subscriber(self, address: str, *, now: datetime) -> bool:
+        """Erase one person."""
+        return subscribing.forget(self.store, address, now=now)
+
+    # The store
+
+    def backup(self, file: Path) -> backups.BackupReport:
+        """Write the whole store into one file."""
+        return backups.backup(self.store, file)
+
+
+def restore(config: Config, file: Path) -> backups.BackupReport:
+    """Restore a backup into the publication's store, which must be empty."""
+    return backups.restore(file, config.store_url)
+
+
+def check_config(config: Config, *, now: datetime) -> list[Finding]:
+    """Return what is wrong with a configuration that reads well."""
+    return readiness.findings(config, now=now)

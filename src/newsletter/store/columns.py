@@ -1,0 +1,99 @@
+"""The types of columns: one meaning on both databases.
+
+STRICT tables of SQLite know integers and texts only, so instants are ISO text of fixed width there (it sorts as
+time does) and `timestamptz` on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import TIMESTAMP, BigInteger, Integer, Text, TypeDecorator
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite's INTEGER has 64 bits
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant; a naive one is a programming error."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use the server's own type where there is one."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Bind an instant as UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive instant {value!r}")
+        value = value.astimezone(UTC)
+        if dialect.name == "postgresql":
+            return value
+        return (
+            value.replace(tzinfo=None).isoformat("T", "microseconds") + "Z"
+        )  # strftime leaves years unpadded
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Read an instant back, aware."""
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Flag(TypeDecorator[bool]):
+    """A boolean kept as 0 or 1 (STRICT tables have no boolean)."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
+        """Bind as an integer."""
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
+        """Read as a boolean."""
+        return None if value is None else bool(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON document kept as text, keys sorted so that equal values are equal bytes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Write compact, sorted JSON."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Parse it."""
+        return None if value is None else json.loads(value)
+
+
+class Word(TypeDecorator[str]):
+    """One word of an enumeration, read back as its member."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, enumeration: type[StrEnum]) -> None:
+        super().__init__()
+        self.enumeration = enumeration
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Refuse a word that is not of the enumeration."""
+        return None if value is None else self.enumeration(value).value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Return the member."""
+        return None if value is None else self.enumeration(value)

@@ -1,0 +1,177 @@
+"""The ledger: one row for each (issue, subscriber), and a line for each attempt.
+
+Here are its beginning, its accounts and the editor's word; what happens while somebody delivers is in `leases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, Row, bindparam, func, insert, select, text, type_coerce, update
+
+from newsletter.errors import InputError
+from newsletter.model import (
+    Account,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    IssueState,
+    Outcome,
+    Reader,
+    RefusalReason,
+    Stage,
+)
+from newsletter.store.columns import Instant
+from newsletter.store.engine import Tx
+from newsletter.store.schema import attempts, deliveries, issues
+
+#: The line in a delivery's history that an editor's retry leaves; its time to expire runs from there.
+RETRIED = "to be tried again by the editor's word"
+
+_SAID = ("at", "epoch", "outcome", "stage", "transport", "server", "code", "enhanced", "text")
+
+# Release
+
+
+def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
+    """Freeze an issue's audience and release it; an audience once frozen stays as it is.
+
+    A held issue goes on; one that is released or finished already is left alone.
+    """
+    issue = tx.execute(select(issues).where(issues.c.id == issue_id)).one_or_none()
+    if issue is None:
+        raise _no_issue(issue_id)
+    if issue.state in (IssueState.RELEASED, IssueState.FINISHED):
+        return
+    values: dict[str, Any] = {"state": IssueState.RELEASED, "reason": ""}
+    if issue.released_at is None:
+        values |= {
+            "released_at": now,
+            "audience": tx.execute(_FREEZE, {"issue": issue_id, "now": now}).rowcount,
+        }
+    tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
+
+
+_FREEZE = text(
+    """INSERT INTO deliveries
+    (issue_id, subscriber_id, address, name, language, timezone, since, state, changed_at)
+    SELECT i.id, s.id, s.address, s.name, s.language, s.timezone, p.since, 'waiting', :now
+    FROM issues i JOIN subscriptions p ON p.newsletter = i.newsletter JOIN subscribers s ON s.id = p.subscriber_id
+    WHERE i.id = :issue AND (p.standing = 'active' OR (p.standing = 'paused' AND p.paused_until <= :now))"""
+).bindparams(bindparam("now", type_=Instant()))
+
+
+def due(tx: Tx, issue_id: int, *, after: int, now: datetime, limit: int) -> list[Delivery]:
+    """Return deliveries that may be tried now, in the order of subscribers behind `after`."""
+    query = (
+        select(deliveries)
+        .where(
+            deliveries.c.issue_id == issue_id,
+            deliveries.c.subscriber_id > after,
+            text("deliveries.state IN ('waiting', 'attempting')"),  # the partial index's own words
+            deliveries.c.state == DeliveryState.WAITING,
+            (deliveries.c.not_before.is_(None)) | (deliveries.c.not_before <= now),
+        )
+        .order_by(deliveries.c.subscriber_id)
+        .limit(limit)
+    )
+    return [delivery_of(row) for row in tx.execute(query)]
+
+
+# Accounts
+
+
+def account(tx: Tx, issue_id: int) -> Account:
+    """Count an issue's deliveries by state."""
+    audience = tx.execute(select(issues.c.audience).where(issues.c.id == issue_id)).scalar_one_or_none()
+    if audience is None:
+        raise _no_issue(issue_id)
+    query = (
+        select(
+            deliveries.c.state,
+            func.count(),
+            func.sum(type_coerce(deliveries.c.presumed, Integer)),
+            func.min(deliveries.c.not_before),
+        )
+        .where(deliveries.c.issue_id == issue_id)
+        .group_by(deliveries.c.state)
+    )
+    rows = {row[0]: row for row in tx.execute(query)}
+    counts = {state.value: rows[state][1] for state in rows}
+    accepted, waiting = rows.get(DeliveryState.ACCEPTED), rows.get(DeliveryState.WAITING)
+    return Account(
+        audience=audience,
+        presumed=int(accepted[2] or 0) if accepted else 0,
+        next_at=waiting[3] if waiting else None,
+        **counts,
+    )
+
+
+def listed(tx: Tx, issue_id: int) -> Iterator[Delivery]:
+    """Give every delivery of an issue, in the order of subscribers."""
+    query = select(deliveries).where(deliveries.c.issue_id == issue_id).order_by(deliveries.c.subscriber_id)
+    return (delivery_of(row) for row in tx.execute(query))
+
+
+def history(tx: Tx, issue_id: int) -> dict[int, tuple[Attempt, ...]]:
+    """Return every line of an issue's history by subscriber, the oldest first."""
+    found: dict[int, list[Attempt]] = {}
+    for row in tx.execute(select(attempts).where(attempts.c.issue_id == issue_id).order_by(attempts.c.id)):
+        found.setdefault(row.subscriber_id, []).append(
+            Attempt(**{name: getattr(row, name) for name in _SAID})
+        )
+    return {subscriber_id: tuple(lines) for subscriber_id, lines in found.items()}
+
+
+def retry(tx: Tx, issue_id: int, *, states: Collection[DeliveryState], now: datetime) -> int:
+    """Let the unknown, and the refused that were never refused for good, wait again; reopen the issue.
+
+    Refused for good are those that a server rejected; expired and quarantined ones are not.
+    """
+    issue = tx.execute(select(issues.c.state, issues.c.epoch).where(issues.c.id == issue_id)).one_or_none()
+    if issue is None:
+        raise _no_issue(issue_id)
+    for_good = deliveries.c.reason.startswith(RefusalReason.REJECTED.value)
+    again = (
+        update(deliveries)
+        .where(
+            deliveries.c.issue_id == issue_id,
+            deliveries.c.state.in_(sorted(states)),
+            (deliveries.c.state != DeliveryState.REFUSED) | ~for_good,
+        )
+        .values(state=DeliveryState.WAITING, attempts=0, not_before=None, changed_at=now, reason=RETRIED)
+        .returning(deliveries.c.subscriber_id)
+    )
+    ids = list(tx.execute(again).scalars())
+    if ids:
+        line = Attempt(at=now, epoch=issue.epoch, outcome=Outcome.NOT_SENT, stage=Stage.LOCAL, text=RETRIED)
+        tx.execute(insert(attempts), [line_of(issue_id, subscriber_id, line) for subscriber_id in ids])
+        if issue.state is IssueState.FINISHED:
+            reopened = {"state": IssueState.RELEASED, "finished_at": None}
+            tx.execute(update(issues).where(issues.c.id == issue_id).values(reopened))
+    return len(ids)
+
+
+def line_of(issue_id: int, subscriber_id: int, attempt: Attempt) -> dict[str, Any]:
+    """Make a row of a line of history."""
+    return {
+        "issue_id": issue_id,
+        "subscriber_id": subscriber_id,
+        **{name: getattr(attempt, name) for name in _SAID},
+    }
+
+
+def delivery_of(row: Row[Any]) -> Delivery:
+    """Make a noun of a row."""
+    names = ("subscriber_id", "address", "name", "language", "timezone", "since")
+    rest = ("issue_id", "state", "attempts", "not_before", "reason", "presumed", "epoch")
+    return Delivery(
+        reader=Reader(**{name: getattr(row, name) for name in names}),
+        **{name: getattr(row, name) for name in rest},
+    )
+
+
+def _no_issue(issue_id: int) -> InputError:
+    return InputError(f"there is no issue {issue_id}", where="issues", remedy="See: newsletter issues list")

@@ -1,0 +1,283 @@
+"""The lease on an issue: who holds it may move its deliveries, and nobody else.
+
+A lease is the issue's epoch, raised when it was taken. Every statement made under it is fenced by that epoch,
+so that an owner who was thought dead changes nothing. Rows move along `model.DELIVERY_EDGES` only: each UPDATE
+names the states it starts from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
+
+from newsletter.errors import InputError, LeaseLost
+from newsletter.model import DELIVERY_EDGES, Attempt, DeliveryState, IssueState, RefusalReason
+from newsletter.store.columns import Instant
+from newsletter.store.deliveries import RETRIED, account, line_of
+from newsletter.store.engine import Tx
+from newsletter.store.schema import attempts, deliveries, issues
+
+_STANDS = """EXISTS (SELECT 1 FROM subscriptions s WHERE s.subscriber_id = deliveries.subscriber_id
+    AND s.newsletter = :newsletter
+    AND (s.standing = 'active' OR (s.standing = 'paused' AND s.paused_until <= :now)))"""
+_OURS = (
+    """EXISTS (SELECT 1 FROM issues i WHERE i.id = :issue AND i.epoch = :epoch AND i.state = 'released')"""
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to deliver one issue, until somebody raises its epoch."""
+
+    issue_id: int
+    newsletter: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What becomes of one delivery; `attempt` is its new line of history.
+
+    `before` is where it stands now. `charged` is false when the try does not count against the reader.
+    """
+
+    subscriber_id: int
+    state: DeliveryState
+    attempt: Attempt
+    reason: str = ""
+    presumed: bool = False
+    not_before: datetime | None = None
+    charged: bool = True
+    before: DeliveryState = DeliveryState.ATTEMPTING
+
+    def __post_init__(self) -> None:
+        if (self.before, self.state) not in DELIVERY_EDGES:
+            raise ValueError(f"a delivery never goes from {self.before} to {self.state}")
+
+
+# Taking it, and what an earlier owner left
+
+
+def take_lease(tx: Tx, issue_id: int, *, owner: str) -> Lease:
+    """Raise the epoch: whoever delivered before is fenced off from here on."""
+    taken = (
+        update(issues)
+        .where(issues.c.id == issue_id, issues.c.state == IssueState.RELEASED)
+        .values(epoch=issues.c.epoch + 1, owner=owner)
+        .returning(issues.c.newsletter, issues.c.epoch)
+    )
+    row = tx.execute(taken).one_or_none()
+    if row is None:
+        raise InputError(
+            "this issue is not released",
+            where=f"issue {issue_id}",
+            remedy="Release it, or see why it is held",
+        )
+    return Lease(issue_id=issue_id, newsletter=row.newsletter, epoch=row.epoch)
+
+
+def in_doubt(tx: Tx, lease: Lease) -> list[int]:
+    """Return the subscribers whose deliveries an earlier owner left attempting."""
+    left = select(deliveries.c.subscriber_id).where(
+        deliveries.c.issue_id == lease.issue_id,
+        deliveries.c.state == DeliveryState.ATTEMPTING,
+        deliveries.c.epoch < lease.epoch,
+    )
+    return list(tx.execute(left).scalars())
+
+
+def inherit(tx: Tx, lease: Lease, settlements: Sequence[Settlement], *, now: datetime) -> None:
+    """Settle what an earlier owner left in doubt."""
+    _settle(tx, lease, settlements, now, "state = 'attempting' AND epoch < :epoch")
+
+
+def fence(tx: Tx, lease: Lease) -> bool:
+    """Make sure that the lease still holds; return whether the issue is still to be delivered.
+
+    Raises LeaseLost when another owner has come.
+    """
+    row = tx.execute(_FENCE, {"issue": lease.issue_id}).one_or_none()
+    if row is None or row.epoch != lease.epoch:
+        raise LeaseLost(
+            "another process delivers this issue now",
+            where=f"issue {lease.issue_id}",
+            remedy="Nothing was changed; look at the other process",
+        )
+    return bool(row.state is IssueState.RELEASED)
+
+
+_FENCE = select(issues.c.epoch, issues.c.state).where(issues.c.id == bindparam("issue"))
+
+
+# Delivering, always behind the fence in the same transaction
+
+
+def claim(tx: Tx, lease: Lease, ids: Collection[int], *, now: datetime) -> tuple[set[int], set[int]]:
+    """Write the intent to send to these; return those claimed and those found suppressed.
+
+    One statement is claim, fence and last look at the reader's standing at once. A row that is in neither
+    set is no longer due: somebody else moved it.
+    """
+    bound = {
+        "issue": lease.issue_id,
+        "epoch": lease.epoch,
+        "newsletter": lease.newsletter,
+        "now": now,
+        "ids": among(tx, ids),
+    }
+    claimed = set(tx.execute(_claim(tx.dialect.name), bound).scalars())
+    rest = set(ids) - claimed
+    if not rest:
+        return claimed, rest
+    return claimed, set(tx.execute(_drop(tx.dialect.name), bound | {"ids": among(tx, rest)}).scalars())
+
+
+@cache
+def _claim(dialect: str) -> TextClause:
+    return text(
+        f"""UPDATE deliveries SET state = 'attempting', epoch = :epoch, attempts = attempts + 1, changed_at = :now
+        WHERE issue_id = :issue AND state = 'waiting' AND {_AMONG[dialect]}
+        AND (not_before IS NULL OR not_before <= :now) AND {_OURS} AND {_STANDS}
+        RETURNING subscriber_id"""  # noqa: S608  (constant texts only)
+    ).bindparams(bindparam("now", type_=Instant()))
+
+
+@cache
+def _drop(dialect: str) -> TextClause:
+    return text(
+        f"""UPDATE deliveries SET state = 'suppressed', changed_at = :now, not_before = NULL, reason = COALESCE(
+            (SELECT s.standing FROM subscriptions s WHERE s.subscriber_id = deliveries.subscriber_id
+             AND s.newsletter = :newsletter), 'erased')
+        WHERE issue_id = :issue AND state = 'waiting' AND {_AMONG[dialect]} AND {_OURS} AND NOT {_STANDS}
+        RETURNING subscriber_id"""  # noqa: S608  (constant texts only)
+    ).bindparams(bindparam("now", type_=Instant()))
+
+
+_AMONG = {
+    "sqlite": "subscriber_id IN (SELECT value FROM json_each(:ids))",
+    "postgresql": "subscriber_id = ANY(:ids)",
+}
+
+
+def among(tx: Tx, ids: Iterable[int]) -> Any:
+    """Bind ids as the dialect's own array."""
+    return list(ids) if tx.dialect.name == "postgresql" else json.dumps(list(ids))
+
+
+def settle(tx: Tx, lease: Lease, settlements: Sequence[Settlement], *, now: datetime) -> None:
+    """Write outcomes of this owner's attempts, or of what was never tried; LeaseLost when a row is not ours."""
+    tried = [one for one in settlements if one.before is DeliveryState.ATTEMPTING]
+    _settle(tx, lease, tried, now, "state = 'attempting' AND epoch = :epoch")
+    untried = [one for one in settlements if one.before is DeliveryState.WAITING]
+    _settle(tx, lease, untried, now, "state = 'waiting'")
+
+
+def _settle(tx: Tx, lease: Lease, settlements: Sequence[Settlement], now: datetime, source: str) -> None:
+    if not settlements:
+        return
+    rows = [
+        {
+            "issue": lease.issue_id,
+            "epoch": lease.epoch,
+            "now": now,
+            "id": one.subscriber_id,
+            "state": one.state.value,
+            "reason": one.reason,
+            "presumed": int(one.presumed),
+            "not_before": one.not_before,
+            "uncharged": 0 if one.charged else 1,
+        }
+        for one in settlements
+    ]
+    if tx.execute(_move(source), rows).rowcount != len(rows):
+        raise LeaseLost(
+            "a delivery is not in the state in which it was left",
+            where=f"issue {lease.issue_id}",
+            remedy="Another process writes this ledger; nothing was changed",
+        )
+    tx.execute(
+        insert(attempts), [line_of(lease.issue_id, one.subscriber_id, one.attempt) for one in settlements]
+    )
+
+
+_APPEND = insert(attempts)
+
+
+@cache
+def _move(source: str) -> TextClause:
+    return text(
+        f"""UPDATE deliveries SET state = :state, reason = :reason, presumed = :presumed, not_before = :not_before,
+        attempts = attempts - :uncharged, changed_at = :now
+        WHERE issue_id = :issue AND subscriber_id = :id AND {source} AND {_EPOCH}"""  # noqa: S608  (constants)
+    ).bindparams(bindparam("now", type_=Instant()), bindparam("not_before", type_=Instant()))
+
+
+_EPOCH = "EXISTS (SELECT 1 FROM issues i WHERE i.id = :issue AND i.epoch = :epoch)"
+
+
+def put_off_domain(tx: Tx, lease: Lease, domain: str, *, until: datetime) -> int:
+    """Let everybody at a domain wait until an instant; return how many do."""
+    pattern = "%@" + domain.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    later = (
+        update(deliveries)
+        .where(
+            deliveries.c.issue_id == lease.issue_id,
+            text("deliveries.state IN ('waiting', 'attempting')"),
+            deliveries.c.state == DeliveryState.WAITING,
+            (deliveries.c.not_before.is_(None)) | (deliveries.c.not_before < until),
+            func.lower(deliveries.c.address).like(pattern, escape="\\"),
+        )
+        .values(not_before=until)
+    )
+    return tx.execute(later).rowcount
+
+
+def expire(tx: Tx, lease: Lease, *, tried_before: datetime, everybody: bool, now: datetime) -> int:
+    """Give up those put off whose first try lies before an instant, or everybody who waits."""
+    bound = {"issue": lease.issue_id, "epoch": lease.epoch, "before": tried_before, "now": now}
+    return tx.execute(_expire(everybody), bound).rowcount
+
+
+@cache
+def _expire(everybody: bool) -> TextClause:
+    old = """AND not_before IS NOT NULL AND :before >= (
+        SELECT COALESCE(MAX(CASE WHEN a.text = :retried THEN a.at END), MIN(a.at)) FROM attempts a
+        WHERE a.issue_id = deliveries.issue_id AND a.subscriber_id = deliveries.subscriber_id)"""
+    clause = text(
+        f"""UPDATE deliveries SET state = 'refused', changed_at = :now, not_before = NULL,
+        reason = '{RefusalReason.EXPIRED.value}' || CASE WHEN reason = '' THEN '' ELSE ': ' || reason END
+        WHERE issue_id = :issue AND state = 'waiting' AND {_EPOCH} {"" if everybody else old}"""  # noqa: S608
+    ).bindparams(bindparam("now", type_=Instant()))
+    if everybody:
+        return clause
+    return clause.bindparams(bindparam("before", type_=Instant()), retried=RETRIED)
+
+
+def hold(tx: Tx, lease: Lease, reason: str) -> None:
+    """Stop the issue, with the reason an editor reads."""
+    mine = (issues.c.id == lease.issue_id, issues.c.epoch == lease.epoch)
+    tx.execute(
+        update(issues)
+        .where(*mine, issues.c.state == IssueState.RELEASED)
+        .values(state=IssueState.HELD, reason=reason)
+    )
+
+
+def finish(tx: Tx, lease: Lease, *, now: datetime) -> bool:
+    """Call the issue finished if nothing waits and the sum balances; return whether it is."""
+    sums = account(tx, lease.issue_id)
+    if sums.waiting or sums.attempting or not sums.balances:
+        return False
+    mine = (
+        issues.c.id == lease.issue_id,
+        issues.c.epoch == lease.epoch,
+        issues.c.state == IssueState.RELEASED,
+    )
+    values = {"state": IssueState.FINISHED, "finished_at": now, "owner": "", "reason": ""}
+    return tx.execute(update(issues).where(*mine).values(values)).rowcount == 1

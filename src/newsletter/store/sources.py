@@ -1,0 +1,82 @@
+"""What each source remembers between gatherings, and the items that wait in quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from newsletter.model import Rejected
+from newsletter.store import schema
+from newsletter.store.engine import Tx
+
+_SOURCES = schema.sources
+_QUARANTINE = schema.quarantine
+
+
+def memory(tx: Tx, name: str) -> dict[str, Any]:
+    """Return what was last remembered of a source, empty when it was never gathered."""
+    return dict(tx.scalar(select(_SOURCES.c.state).where(_SOURCES.c.name == name)) or {})
+
+
+def remember(tx: Tx, name: str, state: dict[str, Any], *, now: datetime, failure: str = "") -> None:
+    """Keep what a source remembers; `failure` says why it could not be read at `now`, empty when it could."""
+    values = {"state": state, "checked_at": now, "failure": failure}
+    statement = _dialect(tx).insert(_SOURCES).values(name=name, **values)
+    tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+def failures(tx: Tx) -> dict[str, str]:
+    """Return the sources that could not be read last time, with the reason."""
+    rows = tx.execute(select(_SOURCES.c.name, _SOURCES.c.failure).where(_SOURCES.c.failure != ""))
+    return {str(row.name): str(row.failure) for row in rows}
+
+
+def quarantine(tx: Tx, rejected: Iterable[Rejected], *, now: datetime) -> None:
+    """Put items in quarantine, or say anew why they are there; since when they wait stays."""
+    rows = [
+        {
+            "source": one.source,
+            "source_key": one.source_key,
+            "where": one.where,
+            "reason": one.reason,
+            "remedy": one.remedy,
+            "excerpt": one.excerpt,
+            "first_seen": now,
+            "last_seen": now,
+        }
+        for one in rejected
+    ]
+    if rows:
+        statement = _dialect(tx).insert(_QUARANTINE)
+        changes = {
+            name: statement.excluded[name] for name in ("where", "reason", "remedy", "excerpt", "last_seen")
+        }
+        tx.execute(
+            statement.on_conflict_do_update(index_elements=["source", "source_key"], set_=changes), rows
+        )
+
+
+def quarantined(tx: Tx, source: str | None = None) -> list[Rejected]:
+    """Return the items in quarantine, of one source or of all, those waiting longest first."""
+    names = ("source", "source_key", "where", "reason", "remedy", "excerpt")
+    wanted = select(*(_QUARANTINE.c[name] for name in names)).order_by(
+        _QUARANTINE.c.first_seen, _QUARANTINE.c.source, _QUARANTINE.c.source_key
+    )
+    if source is not None:
+        wanted = wanted.where(_QUARANTINE.c.source == source)
+    return [Rejected(**dict(zip(names, row, strict=True))) for row in tx.execute(wanted)]
+
+
+def discharge(tx: Tx, source: str, keys: Iterable[str]) -> None:
+    """Take items out of quarantine: they were gathered, or are no more."""
+    for key in keys:
+        where = (_QUARANTINE.c.source == source, _QUARANTINE.c.source_key == key)
+        tx.execute(delete(_QUARANTINE).where(*where))
+
+
+def _dialect(tx: Tx) -> Any:
+    return postgresql if tx.dialect.name == "postgresql" else sqlite

@@ -1,0 +1,294 @@
+"""Subscribers and their subscriptions, and what follows for deliveries that wait when one of them ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from newsletter.model import (
+    Consent,
+    ConsentAct,
+    Delivery,
+    DeliveryState,
+    Reader,
+    Standing,
+    Subscriber,
+    Subscription,
+    SuppressionReason,
+)
+from newsletter.store import consents, suppressions
+from newsletter.store.engine import Tx
+from newsletter.store.schema import attempts, deliveries, issues, subscribers, subscriptions
+from newsletter.store.schema import consents as consent_lines
+
+_TOLD = ("name", "language", "timezone")
+_GRANTS = (ConsentAct.IMPORTED, ConsentAct.CONFIRMED)
+
+
+# Finding
+
+
+def find(tx: Tx, address: str) -> Subscriber | None:
+    """Return the person of an address, however it is spelt."""
+    return by_keys(tx, [suppressions.key_of(address)]).get(suppressions.key_of(address))
+
+
+def by_id(tx: Tx, subscriber_id: int) -> Subscriber | None:
+    """Return a person by id."""
+    row = tx.execute(select(subscribers).where(subscribers.c.id == subscriber_id)).one_or_none()
+    return None if row is None else _subscriber(row)
+
+
+def by_keys(tx: Tx, keys: Collection[str]) -> dict[str, Subscriber]:
+    """Return the people among addresses, by their keys."""
+    rows = tx.execute(select(subscribers).where(subscribers.c.address_key.in_(list(keys))))
+    return {row.address_key: _subscriber(row) for row in rows}
+
+
+def subscriptions_of(tx: Tx, people: Iterable[Subscriber]) -> dict[int, dict[str, Subscription]]:
+    """Return people's subscriptions by subscriber id and newsletter."""
+    known = {person.id: person for person in people}
+    query = select(subscriptions).where(subscriptions.c.subscriber_id.in_(list(known)))
+    found: dict[int, dict[str, Subscription]] = {}
+    for row in tx.execute(query.order_by(subscriptions.c.newsletter)):
+        one = Subscription(
+            subscriber=known[row.subscriber_id],
+            newsletter=row.newsletter,
+            standing=row.standing,
+            since=row.since,
+            paused_until=row.paused_until,
+        )
+        found.setdefault(row.subscriber_id, {})[row.newsletter] = one
+    return found
+
+
+def every(tx: Tx, newsletter: str | None = None) -> Iterator[tuple[Subscription, Consent | None]]:
+    """Give every subscription with the newest consent it rests on, by address."""
+    earlier = consent_lines.alias()
+    newest = (
+        select(func.max(earlier.c.id))
+        .where(
+            earlier.c.subscriber_id == subscriptions.c.subscriber_id,
+            earlier.c.newsletter == subscriptions.c.newsletter,
+            earlier.c.act.in_(_GRANTS),
+        )
+        .correlate(subscriptions)
+        .scalar_subquery()
+    )
+    lines = [consent_lines.c[name] for name in ("at", "act", "channel", "detail", "wording")]
+    query = (
+        select(
+            subscriptions,
+            *[c for c in subscribers.c if c.name != "address_key"],
+            *[c.label(f"consent_{c.name}") for c in lines],
+        )
+        .join(subscribers, subscribers.c.id == subscriptions.c.subscriber_id)
+        .outerjoin(consent_lines, consent_lines.c.id == newest)
+        .order_by(subscribers.c.address_key, subscriptions.c.newsletter)
+        .execution_options(yield_per=1000)
+    )
+    if newsletter is not None:
+        query = query.where(subscriptions.c.newsletter == newsletter)
+    for row in tx.execute(query):
+        one = Subscription(
+            subscriber=_subscriber(row),
+            newsletter=row.newsletter,
+            standing=row.standing,
+            since=row.since,
+            paused_until=row.paused_until,
+        )
+        yield one, _consent_of(row)
+
+
+def deliveries_of(tx: Tx, subscriber_id: int) -> list[Delivery]:
+    """Return one person's rows of the ledger, the oldest issue first."""
+    query = (
+        select(deliveries).where(deliveries.c.subscriber_id == subscriber_id).order_by(deliveries.c.issue_id)
+    )
+    return [
+        Delivery(
+            issue_id=row.issue_id,
+            reader=Reader(
+                subscriber_id=row.subscriber_id,
+                address=row.address,
+                since=row.since,
+                **{name: getattr(row, name) for name in _TOLD},
+            ),
+            state=row.state,
+            attempts=row.attempts,
+            not_before=row.not_before,
+            reason=row.reason,
+            presumed=row.presumed,
+            epoch=row.epoch,
+        )
+        for row in tx.execute(query)
+    ]
+
+
+# Writing
+
+
+def add(tx: Tx, people: Sequence[Subscriber], *, now: datetime) -> dict[str, int]:
+    """Store new people; return their ids by key."""
+    rows = [
+        {
+            "address": person.address,
+            "address_key": suppressions.key_of(person.address),
+            "name": person.name,
+            "language": person.language,
+            "timezone": person.timezone,
+            "created": person.created or now,
+        }
+        for person in people
+    ]
+    if not rows:
+        return {}
+    tx.execute(insert(subscribers), rows)
+    query = select(subscribers.c.address_key, subscribers.c.id)
+    found = tx.execute(query.where(subscribers.c.address_key.in_([row["address_key"] for row in rows])))
+    return {row.address_key: row.id for row in found}
+
+
+def change(tx: Tx, people: Sequence[Subscriber]) -> None:
+    """Write what known people told us: name, language, time zone, and the spelling of the address."""
+    rows = [
+        {
+            "the_id": person.id,
+            "address": person.address,
+            **{name: getattr(person, name) for name in _TOLD},
+        }
+        for person in people
+    ]
+    if rows:
+        tx.execute(update(subscribers).where(subscribers.c.id == bindparam("the_id")), rows)
+
+
+def put(tx: Tx, changed: Iterable[Subscription], ids: Mapping[str, int] | None = None) -> None:
+    """Write standings, new or changed; `ids`, by key, for people who were new when the nouns were made."""
+    known = ids or {}
+    rows = [
+        {
+            "subscriber_id": one.subscriber.id or known[suppressions.key_of(one.subscriber.address)],
+            "newsletter": one.newsletter,
+            "standing": one.standing,
+            "since": one.since,
+            "paused_until": one.paused_until,
+        }
+        for one in changed
+    ]
+    if not rows:
+        return
+    statement: Any = (pg_insert if tx.dialect.name == "postgresql" else sqlite_insert)(subscriptions)
+    new = {name: statement.excluded[name] for name in ("standing", "since", "paused_until")}
+    key = ["subscriber_id", "newsletter"]
+    tx.execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
+
+
+def stop_waiting(
+    tx: Tx, subscriber_id: int, *, newsletter: str | None = None, reason: str, now: datetime
+) -> int:
+    """Suppress the person's deliveries that wait, of one newsletter or of all; return how many."""
+    waiting = (
+        deliveries.c.subscriber_id == subscriber_id,
+        deliveries.c.state == DeliveryState.WAITING,
+    )
+    statement = update(deliveries).where(*waiting)
+    if newsletter is not None:
+        of_it = select(issues.c.id).where(issues.c.newsletter == newsletter)
+        statement = statement.where(deliveries.c.issue_id.in_(of_it))
+    values = {"state": DeliveryState.SUPPRESSED, "reason": reason, "changed_at": now, "not_before": None}
+    return tx.execute(statement.values(values)).rowcount
+
+
+def suppress(
+    tx: Tx,
+    address: str,
+    reason: SuppressionReason,
+    *,
+    now: datetime,
+    note: str = "",
+    channel: str = "",
+) -> bool:
+    """Never write to an address again: all its subscriptions, and what waits, end in this transaction.
+
+    Returns False when the address was suppressed already. The person need not be known.
+    """
+    new = suppressions.put(tx, address, reason, now=now, note=note)
+    person = find(tx, address)
+    if person is None:
+        return new
+    mine = subscriptions_of(tx, [person]).get(person.id, {})
+    open_ = [one for one in mine.values() if one.standing is not Standing.SUPPRESSED]
+    statement = update(subscriptions).where(
+        subscriptions.c.subscriber_id == person.id, subscriptions.c.standing != Standing.SUPPRESSED
+    )
+    tx.execute(statement.values(standing=Standing.SUPPRESSED, since=now, paused_until=None))
+    stop_waiting(tx, person.id, reason=reason.value, now=now)
+    if reason is not SuppressionReason.ERASURE:
+        withdrawn = reason in (SuppressionReason.COMPLAINT, SuppressionReason.REQUEST)
+        act = ConsentAct.WITHDRAWN if withdrawn else ConsentAct.CHANGED
+        consents.append(
+            tx,
+            [
+                Consent(
+                    subscriber_id=person.id,
+                    at=now,
+                    act=act,
+                    newsletter=one.newsletter,
+                    channel=channel or reason.value,
+                    detail=f"suppressed: {note or reason.value}",
+                )
+                for one in open_
+            ],
+        )
+    return new
+
+
+def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
+    """Erase a person from every table; only the keyed hash of the suppression stays.
+
+    Their deliveries keep their place in the sums, without address, name or anything a server said of them.
+    Returns False when nothing of the address was stored.
+    """
+    person = find(tx, address)
+    key = suppressions.key_of(address)
+    known = suppressions.find(tx, [key]).get(key)
+    if person is None and (known is None or not known.address):
+        return False
+    suppress(tx, address, SuppressionReason.ERASURE, now=now, channel=channel)
+    if person is not None:
+        empty = dict.fromkeys(("address", *_TOLD), "")
+        tx.execute(
+            update(deliveries).where(deliveries.c.subscriber_id == person.id).values(**empty, since=None)
+        )
+        tx.execute(update(attempts).where(attempts.c.subscriber_id == person.id).values(text=""))
+        consents.empty(tx, person.id, now=now, channel=channel)
+        tx.execute(delete(subscriptions).where(subscriptions.c.subscriber_id == person.id))
+        tx.execute(delete(subscribers).where(subscribers.c.id == person.id))
+    return True
+
+
+def _subscriber(row: Row[Any]) -> Subscriber:
+    return Subscriber(
+        id=row.id,
+        address=row.address,
+        name=row.name,
+        language=row.language,
+        timezone=row.timezone,
+        created=row.created,
+    )
+
+
+def _consent_of(row: Row[Any]) -> Consent | None:
+    if row.consent_act is None:
+        return None
+    return Consent(
+        subscriber_id=row.subscriber_id,
+        newsletter=row.newsletter,
+        **{name: getattr(row, f"consent_{name}") for name in ("at", "act", "channel", "detail", "wording")},
+    )

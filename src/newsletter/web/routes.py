@@ -1,0 +1,73 @@
+"""The routes, and what is answered when something fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from newsletter.config import Config
+from newsletter.errors import InputError, OutsideError, TokenError
+from newsletter.store import Store, meta
+from newsletter.web.drawing import Drawing
+from newsletter.web.guard import Guard
+from newsletter.web.readers import Readers
+from newsletter.web.static import Static
+
+log = logging.getLogger(__name__)
+
+
+def application(store: Store, config: Config, clock: Callable[[], datetime]) -> Starlette:
+    """Wire the pages of one publication; they answer below the path of `web.url` and at the root."""
+    drawing = Drawing(config)
+    readers = Readers(store, config, clock, drawing)
+    static = Static(config.public, drawing.stylesheet, drawing.missing)
+
+    def healthz(request: Request) -> Response:
+        with store.read() as tx:
+            meta.get(tx, "instance")
+        return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
+
+    routes: list[BaseRoute] = [
+        Route("/healthz", healthz),
+        Route("/u/{token}", readers.unsubscribe_page),
+        Route("/u/{token}", readers.unsubscribe, methods=["POST"]),
+        Route("/u/{token}/undo", readers.undo, methods=["POST"]),
+        Route("/p/{token}", readers.preferences_page),
+        Route("/p/{token}", readers.preferences, methods=["POST"]),
+        Route("/{path:path}", static.answer),
+    ]
+    prefix = urlsplit(config.web_url).path.rstrip("/")
+    if prefix:
+        routes.insert(0, Mount(prefix, routes=list(routes)))
+
+    def wrong_link(request: Request, error: Exception) -> Response:
+        return drawing.draw(request, "web/link.html.j2", "This link does not work", status=404)
+
+    def wrong_input(request: Request, error: Exception) -> Response:
+        return drawing.draw(request, "web/failed.html.j2", "That did not work", status=400, said=str(error))
+
+    def outside(request: Request, error: Exception) -> Response:
+        log.error("a page could not be answered: %s", error)
+        said = "We could not do this just now. Nothing was changed: please try again in a minute."
+        answer = drawing.draw(request, "web/failed.html.j2", "Please try again", status=503, said=said)
+        answer.headers["retry-after"] = "60"
+        return answer
+
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, origin=_origin(config))],
+        exception_handlers={TokenError: wrong_link, InputError: wrong_input, OutsideError: outside},
+    )
+
+
+def _origin(config: Config) -> str:
+    parts = urlsplit(config.publication.url)
+    return f"{parts.scheme}://{parts.netloc}"

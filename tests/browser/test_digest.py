@@ -1,0 +1,127 @@
+"""The digest in Chromium: at the widths, in the schemes and under the losses that readers' programs bring."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from letters import ANN, CRANES, POSTS, mailer
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no Chromium at {CHROMIUM}"),
+]
+HTML = mailer(posts=(*POSTS,), full_text=True).fill(ANN)[0]
+PICTURE = (Path(__file__).parents[2] / "posts" / "pictures" / "harbour-dusk.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=str(CHROMIUM),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield opened
+        opened.close()
+
+
+def show(browser: Browser, page: str, *, width: int, dark: bool = False, pictures: bool = True) -> Page:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
+    )
+    tab = context.new_page()
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if pictures:
+            route.fulfill(body=PICTURE, content_type="image/jpeg")
+        else:
+            route.abort()
+
+    tab.route("**/*", answer)
+    tab.set_content(page, wait_until="load")
+    assert all(url.startswith("https://herald.example.org/media/") for url in asked)
+    return tab
+
+
+def box(tab: Page, selector: str) -> dict[str, float]:
+    found = tab.locator(selector).first.bounding_box()
+    assert found is not None
+    return {"x": found["x"], "width": found["width"], "height": found["height"]}
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_no_width_scrolls_sideways_with_and_without_styles(browser: Browser, bare: bool) -> None:
+    page = re.sub(r"<style.*?</style>", "", HTML, flags=re.S) if bare else HTML
+    tab = show(browser, page, width=600)
+    for width in (320, 375, 600, 1200):
+        tab.set_viewport_size({"width": width, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        paper = box(tab, ".paper")
+        assert paper["width"] == min(600, width)
+        assert abs(paper["x"] - (width - paper["width"]) / 2) <= 1
+        assert box(tab, ".picture")["width"] <= 536
+    tab.context.close()
+
+
+def test_a_picture_keeps_its_shape_when_it_shrinks(browser: Browser) -> None:
+    tab = show(browser, HTML, width=375)
+    found = box(tab, ".picture")
+    assert found["width"] == 375 - 40
+    assert found["height"] == pytest.approx(found["width"] * 675 / 1200, abs=2)
+    tab.context.close()
+
+
+def test_everything_reads_with_pictures_off(browser: Browser) -> None:
+    tab = show(browser, HTML, width=600, pictures=False)
+    text = tab.inner_text("body")
+    for words in (CRANES.title, "We do not sell speed", "In figures", "The end.", "Unsubscribe from"):
+        assert words in text
+    assert tab.locator(".picture").first.get_attribute("alt") == CRANES.images[0].alt
+    tab.context.close()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_scheme_s_colours_are_those_of_the_theme(browser: Browser, dark: bool) -> None:
+    tab = show(browser, HTML, width=600, dark=dark)
+    style = "(s) => [getComputedStyle(s).color, getComputedStyle(s).backgroundColor]"
+    paper = tab.eval_on_selector(".paper", style)[1]
+    title = tab.eval_on_selector(".title-link", style)[0]
+    words = tab.eval_on_selector(".story .text", style)[0]
+    assert (paper, title, words) == (
+        ("rgb(29, 35, 41)", "rgb(230, 232, 234)", "rgb(230, 232, 234)")
+        if dark
+        else ("rgb(253, 252, 250)", "rgb(29, 35, 41)", "rgb(29, 35, 41)")
+    )
+    tab.context.close()
+
+
+def test_nothing_is_invisible(browser: Browser) -> None:
+    tab = show(browser, HTML, width=600)
+    hidden = tab.evaluate(
+        """() => [...document.body.querySelectorAll('p, h1, h2, h3, h4, li, a, img, td')].filter(e =>
+            (e.textContent.trim() || e.tagName == 'IMG') &&
+            !e.checkVisibility({opacityProperty: true, visibilityProperty: true})).map(e => e.outerHTML)"""
+    )
+    assert hidden == []
+    first = tab.locator(".preview").bounding_box()
+    assert first is not None
+    assert first["y"] < 40
+    tab.context.close()
+
+
+def test_the_accessibility_tree_has_one_article_and_its_headings(browser: Browser) -> None:
+    tab = show(browser, HTML, width=600)
+    assert tab.get_by_role("article").count() == 1
+    assert tab.get_by_role("heading", level=1).all_inner_texts() == ["The Herald Weekly"]
+    assert tab.get_by_role("heading", level=2, name=CRANES.title).count() == 1
+    assert tab.get_by_role("table").count() == 1  # the post's own; layout tables are none
+    assert tab.get_by_role("link", name=f"Read “{CRANES.title}” on the web").count() == 1
+    tab.context.close()

@@ -1,0 +1,1 @@
+"""Contracts: one shared test over every implementation of a plug."""

