@@ -25,7 +25,9 @@ def section(name: str, title: str, figures: list[Figure]) -> list[str]:
 
 def main() -> None:
     """Run the named benchmarks, or all; write the page only when all ran."""
-    known = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("harness", "__main__")]
+    known = [
+        m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("harness", "sink", "__main__")
+    ]
     chosen = sys.argv[1:] or known
     lines = [
         BEGIN,

@@ -214,6 +214,9 @@ def assert_safe(html: str) -> None:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example("<figure lang=de>x")
+@example("<h1><h2>x")
+@example("<address lang='\"x'>x<address>")
+@example("x<span> <br>")
 @example("<abbr><h2><a><h1><br>")
 @example("<svg><style><img src=x onerror=alert(1)></style></svg>")
 @example("<math><mtext><table><mglyph><style><!--</style><img title='--&gt;<img src=1 onerror=alert(1)>'>")

@@ -255,6 +255,27 @@ def test_a_bad_address_is_never_written_to_again(store: Store) -> None:
     assert release(store, second, now=NOW).audience == 1
 
 
+def test_reasons_name_nobody(sqlite_store: Store) -> None:
+    issue_id, ids = released(sqlite_store, 2)
+    echo = say(550, "5.1.1", "<READER0@example.org>: no such user")
+
+    def broken(reader: Reader) -> Message:
+        if reader.subscriber_id == ids[1]:
+            raise ValueError(f"{reader.name} <{reader.address}> cannot be a header")
+        return render(reader)
+
+    go(sqlite_store, issue_id, echo, render=broken)
+    assert reasons(sqlite_store, issue_id) == {
+        ids[0]: "rejected: 550 5.1.1 <…>: no such user",
+        ids[1]: "quarantined: ValueError: … <…> cannot be a header",
+    }
+    with sqlite_store.read() as tx:
+        assert (
+            tx.execute(select(schema.suppressions.c.note)).scalar_one()
+            == reasons(sqlite_store, issue_id)[ids[0]]
+        )
+
+
 def test_one_reader_who_cannot_be_rendered_is_quarantined(sqlite_store: Store) -> None:
     issue_id, ids = released(sqlite_store, 6)
 
@@ -329,10 +350,32 @@ def test_one_who_is_put_off_again_and_again_expires_and_may_be_retried(store: St
     assert go(store, issue_id, clock=clock, options=day) == Account(audience=1, accepted=1)
 
 
-def test_everybody_who_waits_expires_when_the_next_issue_is_due(sqlite_store: Store) -> None:
-    issue_id, _ = released(sqlite_store, 3)
-    due = dataclasses.replace(OPTIONS, expires_at=NOW)
-    assert go(sqlite_store, issue_id, options=due) == Account(audience=3, refused=3)
+def test_everybody_who_waits_expires_when_the_next_issue_is_due(store: Store) -> None:
+    issue_id, ids = released(store, 3)
+    clock = Clock()
+    weekly = dataclasses.replace(OPTIONS, expires_at=NOW + timedelta(days=7))
+    late = by_reader({ids[0]: say(450, "4.2.0"), ids[1]: say(550, "5.1.1")})
+    assert go(store, issue_id, late, clock=clock, options=weekly).waiting == 1
+    clock.now += timedelta(days=7)
+    longer = dataclasses.replace(weekly, expire_after=timedelta(days=30))
+    assert go(store, issue_id, clock=clock, options=longer) == Account(audience=3, accepted=1, refused=2)
+    assert retry(store, issue_id, refused_temporarily=True, now=clock.now) == 1
+    assert go(store, issue_id, clock=clock, options=longer) == Account(audience=3, accepted=2, refused=1)
+
+
+def test_an_issue_released_late_or_after_a_hold_does_not_expire_at_once(store: Store) -> None:
+    add_readers(store, 2)
+    issue_id = make_issue(store)
+    clock = Clock()
+    clock.now += timedelta(days=8)
+    weekly = dataclasses.replace(OPTIONS, expires_at=NOW + timedelta(days=7))
+    release(store, issue_id, now=clock.now)
+    ours = say(550, "5.7.1", "sender rejected", stage=Stage.MAIL)
+    assert go(store, issue_id, ours, clock=clock, options=weekly).waiting == 2
+    later = dataclasses.replace(weekly, expires_at=NOW + timedelta(days=14))
+    clock.now += timedelta(days=8)
+    release(store, issue_id, now=clock.now)
+    assert go(store, issue_id, clock=clock, options=later) == Account(audience=2, accepted=2)
 
 
 def test_a_disabled_mailbox_is_refused_at_the_second_time(sqlite_store: Store) -> None:

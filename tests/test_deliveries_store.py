@@ -131,7 +131,11 @@ class Ledger(RuleBasedStateMachine):
         self.try_to(
             self.leases[0 if stale else -1],
             lambda tx, lease: leases.expire(
-                tx, lease, tried_before=self.now - day, everybody=everybody, now=self.now
+                tx,
+                lease,
+                tried_before=self.now - day,
+                settled_before=self.now if everybody else None,
+                now=self.now,
             ),
         )
 

@@ -208,11 +208,20 @@ def test_dates_and_wording_follow_the_language() -> None:
     for body in (made.html, made.text):
         assert "N° 3 · dimanche 22 novembre 2026" in body
         assert "Lire « Tariffs, again » sur le site" in body
+        assert "Avertissement :" in body.replace("\u00a0", " ")
         assert "Se désabonner de La Dépêche du lundi" in body
     when = datetime(2026, 11, 1, 23, 30, tzinfo=UTC)
     assert wording.day(when, "Australia/Sydney", "en-AU") == "2 November 2026"
     assert wording.day(when, "UTC", "xx-unknown") == "November 1, 2026"
     assert wording.direction("ar-EG") == "rtl"
+
+
+def test_names_and_titles_of_the_other_direction_keep_to_themselves() -> None:
+    for body in (DIGEST.html, DIGEST.text):
+        assert "By \u2068يوسف الحدّاد\u2069 · 3 November 2026" in body
+        assert "Read “\u2068أسعار القمح ترتفع في الإسكندرية\u2069” on the web" in body
+    assert wording.isolate("Zoë", "en") == "Zoë"
+    assert wording.isolate("Zoë", "ar") == "\u2068Zoë\u2069"
 
 
 def test_each_language_fills_the_same_gaps() -> None:
@@ -391,6 +400,19 @@ def test_wrapping_keeps_every_word_and_the_width(text: str, width: int) -> None:
     lines = plain.wrap(text, first="> ", rest="> ", width=width)
     assert "".join(line.removeprefix(">") for line in lines).replace(" ", "") == text.replace(" ", "")
     assert all(plain.columns(line) <= width or " " not in line.removeprefix("> ") for line in lines)
+
+
+def test_links_in_code_and_captions_of_tables_are_in_the_text_too() -> None:
+    body = (
+        '<pre>a = <a href="https://example.org/code">b</a></pre>'
+        "<table><caption>Ships, by size</caption><tr><th>Ship</th></tr></table>"
+    )
+    text = compiled(
+        posts=(post(1, "t", body_html=body, summary="Other."),), intro_html="", corrections=()
+    ).text
+    assert "a = b\n[1]\n" in text
+    assert "[1] b\n    https://example.org/code\n" in text
+    assert "Ships, by size\nShip\n" in text
 
 
 def test_a_long_url_stays_whole() -> None:

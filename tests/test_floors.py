@@ -32,6 +32,7 @@ HOMES: dict[str, set[str]] = {
     "premailer": {"digest"},
     "jinja2": {"templating", "digest", "pages", "web"},
     "smtplib": {"transports.smtp"},
+    "httpcore2": {"fetch"},
     "httpx2": {"fetch"},
     "apscheduler": {"daemon"},
     "aiosmtpd": {"demo"},

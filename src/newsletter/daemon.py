@@ -259,6 +259,10 @@ def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:
             jobs.begin(job.id)
             threading.Thread(target=work, name=job.id, daemon=True).start()
 
+    for name in ("apscheduler.scheduler", "apscheduler.executors.default"):
+        logging.getLogger(name).setLevel(
+            logging.ERROR
+        )  # that a job still runs is no news: an issue takes hours
     scheduler = BackgroundScheduler(
         executors={"default": Threads()},
         timezone=UTC,

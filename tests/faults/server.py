@@ -222,6 +222,8 @@ class _Talk:
     def data(self) -> None:
         early = self.server.next(Stage.BODY)
         if early is not None:
+            while not self.buffer:  # the client has begun
+                self.buffer = self.sock.recv(1)
             self.do(early)
         content = self.read_until(b"\r\n.\r\n") + b"\r\n"
         act = self.server.next(Stage.END_OF_DATA)

@@ -34,6 +34,8 @@ _LOST = {
     "template": "a template",
 }
 _SERVER = re.compile(r"https?://[^\s/?#]")
+#: Where one of these is, what looks for a lone picture, a last line or a level must not meet empty elements.
+_MEETS_EMPTY = ("img", "figure", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6")
 _PLAYERS = frozenset({"iframe", "video", "audio", "embed", "object"})
 _START = re.compile(r"<([A-Za-z]+)")
 
@@ -78,8 +80,8 @@ def _round(html: str, surroundings: Surroundings, dropped: list[str]) -> tuple[E
     _resolve_links(root, surroundings, dropped)
     images = resolve_images(root, surroundings, dropped)
     regularise(root)
-    if next(root.iterdescendants("img", "figure", "blockquote"), None) is not None:
-        clear_empty(root)  # what looks for a lone picture or a last line must not meet empty ones
+    if next(root.iterdescendants(*_MEETS_EMPTY), None) is not None:
+        clear_empty(root)
     if make_figures(root):
         regularise(root)
     attribute_quotations(root)

@@ -109,7 +109,7 @@ def _settle_division(element: Element) -> None:
         element.tag = "p"
         return
     wrap_runs(element)
-    if not ({"lang", "dir"} & set(element.attrib)):
+    if not any(_CHECKED[name].fullmatch(element.get(name, "")) for name in ("lang", "dir")):
         unwrap(element)
 
 

@@ -120,8 +120,14 @@ def _begin(
         on_crash = "resend" if idempotent else options.on_crash
         left = [settle_crash(one, on_crash, epoch=lease.epoch, now=now) for one in leases.in_doubt(tx, lease)]
         leases.inherit(tx, lease, left, now=now)
-        everybody = options.expires_at is not None and options.expires_at <= now
-        leases.expire(tx, lease, tried_before=now - options.expire_after, everybody=everybody, now=now)
+        too_late = options.expires_at is not None and options.expires_at <= now
+        leases.expire(
+            tx,
+            lease,
+            tried_before=now - options.expire_after,
+            settled_before=options.expires_at if too_late else None,
+            now=now,
+        )
         return lease
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from newsletter.deliver.ledger import Ledger
-from newsletter.deliver.settling import Breaker, Decision, Doubt, decide, domain_of
+from newsletter.deliver.settling import Breaker, Decision, Doubt, decide, domain_of, hide
 from newsletter.errors import TransportError
 from newsletter.model import Account, Attempt, Delivery, Message, Outcome, Reader, Receipt
 from newsletter.store import Store, deliveries, leases
@@ -31,10 +31,10 @@ _PROGRESS_EVERY = 0.2
 class DeliveryOptions:
     """How an issue is delivered; instants and durations are the publisher's, seconds are of this process.
 
-    `expires_at` gives up everybody who still waits then (the next issue is due), `expire_after` each reader that
-    long after their first try. `grace` is how long messages in flight may go on after `stop`, `drain` how long
-    an answer to a finished message is still waited for, `reconnect` the waits between failures of a
-    connection that end in giving up.
+    `expires_at` gives up everybody who waited before and still waits then (the next issue is due), `expire_after`
+    each reader that long after their first try. `grace` is how long messages in flight may go on after `stop`,
+    `drain` how long an answer to a finished message is still waited for, `reconnect` the waits between failures
+    of a connection that end in giving up.
     """
 
     connections: int = 4
@@ -72,7 +72,9 @@ class Run:
         self.over = threading.Event()  # nothing more is taken
         self.error: BaseException | None = None  # the first that was not a transport's
         self.given_up: TransportError | None = None
-        self.ledger = Ledger(store, lease, account, clock=clock, stopped=self.over.set)
+        self.ledger = Ledger(
+            store, lease, account, width=options.connections, clock=clock, stopped=self.over.set
+        )
         self.opening = threading.Lock()  # one connection after the other: a wrong password is tried once
         self.open: set[Transport] = set()
         self.answered = 0  # by a server or a renderer, in words that settle something
@@ -179,6 +181,7 @@ class Run:
     def judge(self, delivery: Delivery, receipt: Receipt, attempt: Attempt) -> tuple[Decision, str]:
         """Decide what a receipt means, and why the issue must stop for it (mostly empty)."""
         key = delivery.reader.subscriber_id
+        receipt = replace(receipt, text=hide(receipt.text, delivery.reader))
         domain = domain_of(delivery.reader.address)
         with self._judging:
             decision = decide(

@@ -18,6 +18,7 @@ from newsletter.store.leases import Lease, Settlement
 
 Step = Callable[[Tx, Lease], object]
 _PATIENCE = 0.02  # seconds that outcomes wait for intents to share their commit
+_COMPANY = 0.001  # seconds that one connection's intent waits for the others'
 
 
 @dataclass(slots=True)
@@ -47,12 +48,14 @@ class Ledger:
         lease: Lease,
         account: Account,
         *,
+        width: int,
         clock: Callable[[], datetime],
         stopped: Callable[[], None],
     ) -> None:
         self.lease = lease
         self.error: BaseException | None = None
         self._store = store
+        self._width = width  # connections that may want to write at once
         self._clock = clock
         self._stopped = stopped  # called when the issue may no longer be delivered, or on an error
         self._changed = threading.Condition()
@@ -135,6 +138,7 @@ class Ledger:
         with self._changed:
             self._changed.wait_for(lambda: self._gathered or self._closing)
             self._changed.wait_for(lambda: self._gathered.urgent or self._closing, timeout=_PATIENCE)
+            self._changed.wait_for(lambda: len(self._gathered.intents) >= self._width, timeout=_COMPANY)
             taken, self._gathered = self._gathered, _Batch()
             return taken
 

@@ -5,13 +5,14 @@ Only the reader's own refusals are charged to the reader. What blames us opens a
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from newsletter.model import Attempt, Delivery, DeliveryState, Outcome, Receipt, RefusalReason, Stage
+from newsletter.model import Attempt, Delivery, DeliveryState, Outcome, Reader, Receipt, RefusalReason, Stage
 from newsletter.store.leases import Settlement
 from newsletter.transports.replies import Blame, Reply, Schedule, Verdict, verdict_of
 
@@ -135,7 +136,7 @@ def settle_crash(subscriber_id: int, on_crash: Doubt, *, epoch: int, now: dateti
 
 def quarantine(delivery: Delivery, error: Exception, *, epoch: int, now: datetime) -> Settlement:
     """Set aside a reader for whom the digest cannot be rendered."""
-    what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    what = hide(" ".join(f"{type(error).__name__}: {error}".split())[:500], delivery.reader)
     reason = f"{RefusalReason.QUARANTINED}: {what}"
     line = Attempt(at=now, epoch=epoch, outcome=Outcome.NOT_SENT, stage=Stage.LOCAL, text=reason)
     return Settlement(
@@ -182,6 +183,14 @@ def words_of(receipt: Receipt) -> str:
     if receipt.code:
         return str(Reply(receipt.code, receipt.enhanced, receipt.text))
     return " ".join(filter(None, (receipt.enhanced, receipt.text))) or receipt.outcome.value
+
+
+def hide(text: str, reader: Reader) -> str:
+    """Leave the reader's address and name out of a text that outlives them: a reason, a note."""
+    for word in (reader.address, reader.name):
+        if len(word) > 2:
+            text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
+    return text
 
 
 def domain_of(address: str) -> str:

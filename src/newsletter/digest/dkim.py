@@ -51,7 +51,7 @@ _OVERSIGNED = (
     "List-Unsubscribe-Post",
 )
 _SPACE = re.compile(rb"[ \t]+")
-_NOT_RELAXED = re.compile(rb"[ \t]{2}|\t|[ \t]\r\n")
+_NOT_RELAXED = (b"  ", b"\t", b" \r\n")
 _TRAILING = re.compile(rb"[ \t]+(?=\r\n)")
 
 
@@ -99,7 +99,7 @@ def sign(fields: Sequence[bytes], body: bytes, signers: Sequence[Signer], when: 
 
 def relaxed_body(body: bytes) -> bytes:
     """Return the relaxed form of a body (RFC 6376 §3.4.4)."""
-    if _NOT_RELAXED.search(body):
+    if any(found in body for found in _NOT_RELAXED):
         body = _TRAILING.sub(b"", _SPACE.sub(b" ", body))
     stripped = body.rstrip(b"\r\n") if body.endswith(b"\r\n\r\n") else body.removesuffix(b"\r\n")
     return stripped + b"\r\n" if stripped else b""

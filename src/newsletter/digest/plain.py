@@ -45,7 +45,7 @@ def columns(text: str) -> int:
 
 
 def _columns(character: str) -> int:
-    if unicodedata.combining(character):
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
@@ -174,7 +174,7 @@ def _item(item: Element, notes: Notes, width: int, sign: str) -> list[str]:
 
 
 def _table(block: Element, notes: Notes, width: int) -> list[str]:
-    lines: list[str] = []
+    lines = [line for one in block.iter("caption") for line in _paragraph(one, notes, width)]
     for row in block.iter("tr"):
         cells = [" ".join(inline(cell, notes).split()) for cell in row if cell.tag in ("td", "th")]
         lines += wrap(" | ".join(cells), rest="  ", width=width)
@@ -186,7 +186,8 @@ def _preformatted(block: Element, notes: Notes, width: int) -> list[str]:
     lines: list[str] = []
     for line in text.rstrip().split("\n"):
         lines += [line[at : at + width].rstrip() for at in range(0, max(len(line), 1), width)]
-    return lines
+    signs = [_link(link, notes).rpartition(" [")[2] for link in block.iter("a") if link.get("href")]
+    return lines + wrap(" ".join(f"[{sign}" for sign in signs if sign.endswith("]")))
 
 
 def _rule(block: Element, notes: Notes, width: int) -> list[str]:

@@ -102,7 +102,9 @@ def tell(post: Post, depth: Depth, room: int, shared: Tellings) -> Story:
         summary=summary,
         lead=lead,
         pieces=tuple(_piece(block, post.images, shared.looks.media, ranks) for block in shown),
-        read_on=(words.whole if whole else words.read_on).format(title=title_of(post)),
+        read_on=(words.whole if whole else words.read_on).format(
+            title=wording.isolate(title_of(post), shared.looks.language)
+        ),
         sources=tuple(_source(one) for one in post.citations),
         references=tuple(_reference(one, shared) for one in post.references),
         depth=Depth.FULL if whole else depth if shown else Depth.SUMMARY,
@@ -127,7 +129,9 @@ def _noted(post: Post, shared: Tellings) -> Story:
         summary="",
         lead=None,
         pieces=(),
-        read_on=words.read_on.format(title=title) if title else words.read_noted.format(date=when),
+        read_on=words.read_on.format(title=wording.isolate(title, shared.looks.language))
+        if title
+        else words.read_noted.format(date=when),
         sources=(),
         references=(),
         depth=Depth.NOTE,
@@ -138,7 +142,8 @@ def _noted(post: Post, shared: Tellings) -> Story:
 
 def _byline(post: Post, shared: Tellings) -> str:
     when = wording.day(post.published, shared.looks.timezone, shared.looks.language)
-    people = wording.names([author.name for author in post.authors if author.name], shared.words)
+    named = [wording.isolate(one.name, shared.looks.language) for one in post.authors if one.name]
+    people = wording.names(named, shared.words)
     return f"{shared.words.by.format(names=people)} · {when}" if people else when
 
 
@@ -225,6 +230,7 @@ def _reference(reference: Reference, shared: Tellings) -> Linked:
         Relation.CORRECTION: words.corrects,
     }[reference.relation]
     before, _, after = sentence.partition("{title}")
+    title = wording.isolate(title, shared.looks.language)
     return Linked(before=before, text=title, after=after, url=reference.url.replace(" ", "%20"))
 
 
@@ -232,13 +238,13 @@ def _with_lines(story: Story, shown: list[Element], post: Post, shared: Tellings
     words, notes = shared.words, shared.notes
     lines = [*plain.underlined(story.title, "-"), *plain.wrap(story.byline), ""]
     if story.note:
-        lines += [*plain.wrap(f"{words.content_note}: {story.note}"), ""]
+        lines += [*plain.wrap(f"{words.content_note}{words.colon} {story.note}"), ""]
     if story.lead is not None:
         lines += _after(plain.figure_lines(story.lead, words.picture))
     lines += _after(plain.wrap(story.summary))
     for block in shown:
         lines += _block_lines(block, post.images, shared.looks.media, words, notes)
-    lines += _after([*plain.wrap(f"{story.read_on}:"), story.url])
+    lines += _after([*plain.wrap(f"{story.read_on}{words.colon}"), story.url])
     for one in story.references:
         lines += _after([*plain.wrap(f"{one.before}{one.text}{one.after}"), one.url])
     linked = bool(notes.taken)
@@ -247,7 +253,7 @@ def _with_lines(story: Story, shown: list[Element], post: Post, shared: Tellings
     printed = notes.lines()
     if printed:
         label = words.notes if linked else words.source[len(story.sources) > 1]
-        lines += [f"{label}:", *printed, ""]
+        lines += [*plain.wrap(f"{label}{words.colon}"), *printed, ""]
     return Story(**{**{name: getattr(story, name) for name in Story.__slots__}, "lines": tuple(lines)})
 
 

@@ -6,6 +6,7 @@ Unicode locale data know it.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ class Wording:
     """The sentences of one language; `{…}` are filled with plain text."""
 
     number: str
+    colon: str
     in_this_issue: str
     by: str
     join: str
@@ -54,6 +56,7 @@ class Wording:
 
 ENGLISH = Wording(
     number="No. {number}",
+    colon=":",
     in_this_issue="In this issue",
     by="By {names}",
     join=" and ",
@@ -74,7 +77,7 @@ ENGLISH = Wording(
     noted_correction="This story has been corrected; the correction stands on its page.",
     picture="Picture: {alt}",
     why="You receive this letter because {address} is subscribed to {title}{since}.",
-    why_this_address="You receive this letter because this address is subscribed to {title}:",
+    why_this_address="You receive this letter because this address is subscribed to {title}",
     since=" since {date}",
     unsubscribe="Unsubscribe from {title}",
     preferences="Change your preferences",
@@ -87,6 +90,7 @@ ENGLISH = Wording(
 
 FRENCH = Wording(
     number="N° {number}",
+    colon="\u00a0:",
     in_this_issue="Dans ce numéro",
     by="Par {names}",
     join=" et ",
@@ -107,7 +111,7 @@ FRENCH = Wording(
     noted_correction="Cet article a été corrigé ; la correction figure sur sa page.",
     picture="Image : {alt}",
     why="Vous recevez cette lettre parce que {address} est abonné à {title}{since}.",
-    why_this_address="Vous recevez cette lettre parce que cette adresse est abonnée à {title} :",
+    why_this_address="Vous recevez cette lettre parce que cette adresse est abonnée à {title}",
     since=" depuis le {date}",
     unsubscribe="Se désabonner de {title}",
     preferences="Modifier vos préférences",
@@ -142,6 +146,17 @@ def names(people: list[str], words: Wording) -> str:
     if len(people) < 2:
         return "".join(people)
     return ", ".join(people[:-1]) + words.join + people[-1]
+
+
+def isolate(text: str, language: str) -> str:
+    """Return a text that keeps to itself in a sentence of the language: its direction moves nothing around it.
+
+    FSI and PDI (UAX #9) stand around a text only where it holds letters of the other direction.
+    """
+    other = ("L",) if direction(language) == "rtl" else ("R", "AL")
+    if any(unicodedata.bidirectional(character) in other for character in text):
+        return f"\u2068{text}\u2069"
+    return text
 
 
 def _locale(language: str) -> Locale:

@@ -38,7 +38,8 @@ _SAID = ("at", "epoch", "outcome", "stage", "transport", "server", "code", "enha
 def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
     """Freeze an issue's audience and release it; an audience once frozen stays as it is.
 
-    A held issue goes on; one that is released or finished already is left alone.
+    A held issue goes on, and its readers' time to expire runs from now; one that is released or finished already
+    is left alone.
     """
     issue = tx.execute(select(issues).where(issues.c.id == issue_id)).one_or_none()
     if issue is None:
@@ -51,6 +52,9 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
             "released_at": now,
             "audience": tx.execute(_FREEZE, {"issue": issue_id, "now": now}).rowcount,
         }
+    else:
+        waiting = (deliveries.c.issue_id == issue_id, deliveries.c.state == DeliveryState.WAITING)
+        tx.execute(update(deliveries).where(*waiting).values(changed_at=now))
     tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
 
 

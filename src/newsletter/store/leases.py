@@ -238,25 +238,34 @@ def put_off_domain(tx: Tx, lease: Lease, domain: str, *, until: datetime) -> int
     return tx.execute(later).rowcount
 
 
-def expire(tx: Tx, lease: Lease, *, tried_before: datetime, everybody: bool, now: datetime) -> int:
-    """Give up those put off whose first try lies before an instant, or everybody who waits."""
-    bound = {"issue": lease.issue_id, "epoch": lease.epoch, "before": tried_before, "now": now}
-    return tx.execute(_expire(everybody), bound).rowcount
+def expire(
+    tx: Tx, lease: Lease, *, tried_before: datetime, settled_before: datetime | None = None, now: datetime
+) -> int:
+    """Give up those put off whose first try lies before an instant, and whoever stood so before another.
+
+    The second is the next issue's slot: those released, or let wait again, after it are not meant.
+    """
+    bound = {"issue": lease.issue_id, "epoch": lease.epoch, "now": now}
+    count = tx.execute(
+        _expire(_TRIED_LONG_AGO), {**bound, "instant": tried_before, "retried": RETRIED}
+    ).rowcount
+    if settled_before is not None:
+        count += tx.execute(_expire("changed_at < :instant"), {**bound, "instant": settled_before}).rowcount
+    return count
+
+
+_TRIED_LONG_AGO = """not_before IS NOT NULL AND :instant >= (
+    SELECT COALESCE(MAX(CASE WHEN a.text = :retried THEN a.at END), MIN(a.at)) FROM attempts a
+    WHERE a.issue_id = deliveries.issue_id AND a.subscriber_id = deliveries.subscriber_id)"""
 
 
 @cache
-def _expire(everybody: bool) -> TextClause:
-    old = """AND not_before IS NOT NULL AND :before >= (
-        SELECT COALESCE(MAX(CASE WHEN a.text = :retried THEN a.at END), MIN(a.at)) FROM attempts a
-        WHERE a.issue_id = deliveries.issue_id AND a.subscriber_id = deliveries.subscriber_id)"""
-    clause = text(
+def _expire(when: str) -> TextClause:
+    return text(
         f"""UPDATE deliveries SET state = 'refused', changed_at = :now, not_before = NULL,
         reason = '{RefusalReason.EXPIRED.value}' || CASE WHEN reason = '' THEN '' ELSE ': ' || reason END
-        WHERE issue_id = :issue AND state = 'waiting' AND {_EPOCH} {"" if everybody else old}"""  # noqa: S608
-    ).bindparams(bindparam("now", type_=Instant()))
-    if everybody:
-        return clause
-    return clause.bindparams(bindparam("before", type_=Instant()), retried=RETRIED)
+        WHERE issue_id = :issue AND state = 'waiting' AND {_EPOCH} AND {when}"""  # noqa: S608  (constants)
+    ).bindparams(bindparam("now", type_=Instant()), bindparam("instant", type_=Instant()))
 
 
 def hold(tx: Tx, lease: Lease, reason: str) -> None:

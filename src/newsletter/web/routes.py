@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -48,6 +49,16 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
     if prefix:
         routes.insert(0, Mount(prefix, routes=list(routes)))
 
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, origin=_origin(config))],
+        exception_handlers=_failures(drawing),
+    )
+
+
+def _failures(drawing: Drawing) -> dict[Any, Callable[[Request, Exception], Response]]:
+    """Return what is answered for each kind of error; a fault of ours is a bare 500."""
+
     def wrong_link(request: Request, error: Exception) -> Response:
         return drawing.draw(request, "web/link.html.j2", "This link does not work", status=404)
 
@@ -61,11 +72,7 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
         answer.headers["retry-after"] = "60"
         return answer
 
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, origin=_origin(config))],
-        exception_handlers={TokenError: wrong_link, InputError: wrong_input, OutsideError: outside},
-    )
+    return {TokenError: wrong_link, InputError: wrong_input, OutsideError: outside}
 
 
 def _origin(config: Config) -> str:
