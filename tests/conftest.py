@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import delete
 
 from configurations import DEFAULT as DEFAULT
@@ -19,6 +20,10 @@ from newsletter.config import FILE_NAME, Config, load
 from newsletter.store import Store, meta, open_store
 from newsletter.store.schema import METADATA
 from private_postgres import PrivatePostgres, find_programs, start
+
+# How long an example takes says nothing on a machine that is shared; figures are taken in bench/.
+settings.register_profile("newsletter", deadline=None)
+settings.load_profile("newsletter")
 
 #: Makes a publication's folder and returns its configuration.
 PublicationFactory = Callable[..., Config]

@@ -208,7 +208,7 @@ def run(store: Store, examples: int) -> None:
 
 
 def test_the_ledger_on_sqlite(sqlite_store: Store) -> None:
-    run(sqlite_store, 40)
+    run(sqlite_store, 25)
 
 
 @pytest.mark.postgres

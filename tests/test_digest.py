@@ -336,6 +336,51 @@ def test_the_archive_speaks_to_nobody() -> None:
     assert CRANES.title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in page
 
 
+FRAGMENTS = st.sampled_from(
+    [
+        "<p>",
+        "</p>",
+        "<div>",
+        "<h1>T</h1>",
+        "<h4>U</h4>",
+        "<ul><li>",
+        "</ul>",
+        "<blockquote>",
+        "</blockquote>",
+        "<pre>",
+        "<table><tr><td>",
+        "</table>",
+        "<figure>",
+        "<figcaption>c<small>d</small></figcaption></figure>",
+        "<hr>",
+        "<br>",
+        '<img src="https://example.org/a.png" alt="pic" width=600 height=300>',
+        '<img src="x.jpg">',
+        "— A. Name, role",
+        '<a href="https://example.org/é?a=1&b=2">',
+        '<a href="#x">',
+        "</a>",
+        "<em>",
+        "<b",
+        "&amp;",
+        "word é中 ",
+        "</pre>",
+    ]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(FRAGMENTS, max_size=25).map("".join), st.booleans())
+def test_whatever_the_content_pipeline_lets_through_breaks_no_rule(body: str, full: bool) -> None:
+    made = content.from_html(body, content.Surroundings(base_url=f"{SITE}posts/post-1/"))
+    one = post(
+        1, "T", summary=made.summary, body_html=made.html, images=made.images, citations=made.citations
+    )
+    digest = compiled(posts=(one, PLAIN), full_text=full, intro_html=made.html, corrections=())
+    findings = check_message(Mailer(issue_of(digest), mail_settings())(ANN).content)
+    assert [finding for finding in findings if finding.error] == []
+
+
 # Inlining
 
 

@@ -53,7 +53,13 @@ class FetchError(OutsideError, ConnectionError):
     """
 
     def __init__(
-        self, what: str, *, where: str = "", remedy: str = "", status: int = 0, retry_after: float | None = None
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        status: int = 0,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.status = status

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from lxml import html as lxml_html
 
 from newsletter.checks.letter import advise_letter, check_letter
+from newsletter.digest.markup import is_secure
 from newsletter.model import Finding
 
 Found: TypeAlias = tuple[str, str, str]
@@ -54,7 +55,7 @@ def check_message(data: bytes, *, where: str = "message") -> list[Finding]:
     bodies = {part.get_content_type(): str(part.get_content()).replace("\r\n", "\n") for part in parts}
     if {"text/html", "text/plain"} <= bodies.keys():
         page, text = bodies["text/html"], bodies["text/plain"]
-        target = re.search(r"<(https://[^>]+)>", "".join(fields.get("list-unsubscribe", ())))
+        target = re.search(r"<(https?://[^>]+)>", "".join(fields.get("list-unsubscribe", ())))
         subject = str(message["Subject"] or "")
         found += check_letter(page, subject=subject, unsubscribe=target[1] if target else "")
         found += _parity(page, text)
@@ -113,7 +114,7 @@ def _headers(fields: dict[str, list[str]]) -> Iterator[Found]:
 
 def _list_headers(first: dict[str, str]) -> Iterator[Found]:
     targets = re.findall(r"<([^<>]*)>", first.get("list-unsubscribe", ""))
-    if [target.partition(":")[0] for target in targets] != ["https", "mailto"]:
+    if len(targets) != 2 or not is_secure(targets[0]) or not targets[1].startswith("mailto:"):
         yield "List-Unsubscribe", "not one https and one mailto URI", "Write both, https first (RFC 8058)"
     if first.get("list-unsubscribe-post") != "List-Unsubscribe=One-Click":
         yield "List-Unsubscribe-Post", "it is not List-Unsubscribe=One-Click", "Write it so (RFC 8058)"

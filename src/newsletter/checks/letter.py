@@ -12,6 +12,7 @@ from lxml import etree
 from lxml import html as lxml_html
 
 from newsletter.checks import contrast
+from newsletter.digest.markup import is_secure
 
 Element: TypeAlias = Any  # lxml ships no types
 #: (place, rule, remedy)
@@ -123,7 +124,7 @@ def _pictures(root: Element) -> Iterator[Found]:
             yield place, "a picture has no width and height in pixels", "Say both"
         elif int(width) <= 2 or int(height) <= 2:
             yield place, "a picture is a tracking pixel", "Remove it"
-        if not src.startswith("https://"):
+        if not is_secure(src):
             yield place, "a picture is not on https", "Serve it on https"
         if not urlsplit(src).path.lower().endswith(_PICTURES):
             yield place, "a picture is not JPEG, PNG or GIF", "Convert it"

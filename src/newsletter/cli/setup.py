@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from newsletter.cli import Context, pass_context
-from newsletter.cli.output import json_option, say, say_json, table
+from newsletter.cli.output import json_option, say, say_json
 
 
 @click.command()
@@ -53,7 +53,8 @@ def demo(context: Context, serve: bool, as_json: bool) -> int:
     if as_json:
         say_json(result)
     else:
-        table(("", ""), result.rows())
+        for name, value in result.rows():
+            say(f"{name:<12} {value}")
         for line in result.hints(context.folder):
             say(line)
     if serve:

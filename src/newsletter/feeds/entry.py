@@ -8,6 +8,7 @@ from datetime import datetime
 from html import escape
 from typing import Protocol, TypeVar
 
+from newsletter.content import unsaid
 from newsletter.digest.wording import day, wording
 from newsletter.feeds.links import issue_page, media_url, post_page
 from newsletter.feeds.text import legal, line, paragraph, rfc3339, shorten, strip_tags, web_link
@@ -141,7 +142,7 @@ def entry_html(site: Site, post: Post) -> str:
         when = escape(day(correction.when, site.timezone, language))
         parts.append(f"<p><strong>Correction, {when}:</strong> {paragraph(correction.text)}</p>")
     source = escape(wording(language).source[0])
-    parts += [f"<p>{source}: {_cited(citation)}</p>" for citation in unsaid_citations(post)]
+    parts += [f"<p>{source}: {_cited(citation)}</p>" for citation in unsaid(post.citations, post.body_html)]
     for reference in unsaid_references(post):
         title = paragraph(reference.title) or escape(web_link(reference.url))
         link = f'<a href="{escape(web_link(reference.url))}">{title}</a>'
@@ -154,14 +155,6 @@ def relation_words(language: str, relation: Relation) -> str:
     words = wording(language)
     kinds = {Relation.FOLLOW_UP: words.follows, Relation.CORRECTION: words.corrects}
     return kinds.get(relation, words.related)
-
-
-def unsaid_citations(post: Post) -> list[Citation]:
-    """Return the citations that the body does not say already."""
-    if not post.citations:
-        return []
-    said = strip_tags(post.body_html)
-    return [one for one in post.citations if line(one.text) and line(one.text) not in said]
 
 
 def unsaid_references(post: Post) -> list[Reference]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from html import escape
 
+from newsletter.content import unsaid
 from newsletter.digest.wording import day, direction, names, wording
 from newsletter.feeds.entry import (
     Picture,
@@ -16,7 +17,6 @@ from newsletter.feeds.entry import (
     relation_words,
     small_picture,
     stands_in,
-    unsaid_citations,
 )
 from newsletter.feeds.links import post_page as address_of
 from newsletter.feeds.links import tag_page as address_of_tag
@@ -113,7 +113,7 @@ def post_page(site: Site, post: Post, *, newer: Post | None = None, older: Post 
             (day(one.when, site.timezone, language), rfc3339(one.when), line(one.text))
             for one in post.corrections
         ],
-        "citations": [(line(one.text), web_link(one.url)) for one in unsaid_citations(post)],
+        "citations": [(line(one.text), web_link(one.url)) for one in unsaid(post.citations, post.body_html)],
         "references": _references(site, up, post, language),
         "enclosures": [
             (line(one.title) or web_link(one.url).rpartition("/")[2], web_link(one.url), line(one.media_type))
