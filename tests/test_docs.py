@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -334,6 +335,27 @@ def contract(tests: ModuleType, parameter: str) -> list[Callable[..., None]]:
     """Return the tests of a contract that need nothing but the fixture of this name."""
     found = [one for name, one in vars(tests).items() if name.startswith("test_")]
     return [one for one in found if list(inspect.signature(one).parameters)[:1] == [parameter]]
+
+
+@pytest.mark.parametrize(
+    ("page", "tests", "parameter"),
+    [("adding-a-transport.md", transports, "carrier"), ("adding-a-source.md", sources, "site")],
+)
+def test_the_contract_that_a_page_imports_is_the_whole_one(
+    page: str, tests: ModuleType, parameter: str
+) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    _, module = [match[3] for match in FENCE.finditer(text) if match[2] == "python"]
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse(module))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("contracts.")
+        for alias in node.names
+    }
+    assert {one for one in imported if one.startswith("test_")} == {
+        one.__name__ for one in contract(tests, parameter)
+    }
+    assert all(hasattr(tests, one) for one in imported)
 
 
 PROGRAM = """#!/bin/sh
