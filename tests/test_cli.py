@@ -111,7 +111,52 @@ def test_backup_and_restore(run: Run, letter: Path, tmp_path: Path) -> None:
         path.unlink()
     assert run("restore", str(tmp_path / "store.backup"))[0] == 0
     assert "reader@example.org" in run("subscribers", "list")[1]
-    assert "2" not in run("restore", str(tmp_path / "store.backup"))[1]
+    status, _, err = run("restore", str(tmp_path / "store.backup"))
+    assert status == 3
+    assert "empty" in one_line(err)
+
+
+def test_a_restored_store_delivers_only_by_the_editors_word(run: Run, letter: Path, tmp_path: Path) -> None:
+    change(letter, "since = ", "# since = ")
+    run("gather")
+    run("subscribers", "add", "reader@example.org", "--consent", "asked")
+    run("issues", "compose")
+    run("backup", str(tmp_path / "store.backup"))
+    for path in (letter / "var").glob("newsletter.db*"):
+        path.unlink()
+    run("restore", str(tmp_path / "store.backup"))
+    status, _, err = run("issues", "deliver")
+    assert status == 2
+    assert "newsletter resume" in one_line(err)
+    assert not (letter / "var" / "maildir").exists()
+    assert run("resume", "--yes")[0] == 0
+    assert run("issues", "deliver")[0] == 0
+    assert len(list((letter / "var" / "maildir" / "new").iterdir())) == 1
+
+
+def test_an_issue_that_needs_approval_waits_for_it(run: Run, letter: Path) -> None:
+    change(letter, "since = ", "approval = true\n# since = ")
+    run("gather")
+    run("subscribers", "add", "reader@example.org", "--consent", "asked")
+    run("issues", "compose")
+    status, _, err = run("issues", "deliver")
+    assert status == 2
+    assert "issues approve weekly -n 1" in one_line(err)
+    assert run("issues", "approve")[0] == 0
+    assert run("issues", "hold", "--reason", "a doubt")[0] == 0
+    assert "a doubt" in one_line(run("issues", "deliver")[2])
+    assert run("issues", "approve")[0] == 0
+    assert run("issues", "deliver")[0] == 0
+
+
+def test_what_a_post_lost_is_said(run: Run, letter: Path) -> None:
+    (letter / "posts" / "picture.md").write_text(
+        "---\ntitle: A picture\ndate: 2026-01-05 09:00\n---\n\n![A quay](missing.jpg)\n\nText.\n",
+        encoding="utf-8",
+    )
+    status, out, _ = run("gather")
+    assert status == 0
+    assert "missing.jpg" in out
 
 
 # A stranger's mistakes

@@ -17,7 +17,8 @@ class NewsletterError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{line}. {self.remedy}" if self.remedy else line
+        stop = "" if line.endswith(("?", ".", "!")) else "."
+        return f"{line}{stop} {self.remedy}" if self.remedy else line
 
 
 class InputError(NewsletterError):

@@ -212,6 +212,7 @@ class _Gathering:
                 continue
             if decision.note:
                 reading.notes.append(decision.note)
+            reading.notes += [f"{key}: {what}" for what in item.post.dropped]
             yield item, decision
 
     def _place(self, item: Item, decision: Decision, index: Index, outcome: _Outcome) -> None:

@@ -32,7 +32,7 @@ from newsletter.model import (
     SlotState,
     Subscription,
 )
-from newsletter.store import Store, deliveries, open_store
+from newsletter.store import Store, deliveries, meta, open_store
 from newsletter.store import backup as backups
 from newsletter.store import issues as stored_issues
 from newsletter.store import posts as stored_posts
@@ -239,6 +239,13 @@ class Publisher:
     def backup(self, file: Path) -> backups.BackupReport:
         """Write the whole store into one file."""
         return backups.backup(self.store, file)
+
+    def resume(self) -> str:
+        """Let a restored or copied store deliver, on the editor's word; return why it was paused, if it was."""
+        with self.store.write() as tx:
+            reason = meta.pause_reason(tx)
+            meta.resume(tx)
+        return reason
 
 
 def restore(config: Config, file: Path) -> backups.BackupReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -55,9 +55,11 @@ def create(folder: Path, *, title: str, url: str, contact: str, zone: str, now: 
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             values = toml if name == FILE_NAME else markdown
-            moment = f"{local:%Y-%m-%d %H:%M}"
+            moment, since = f"{local:%Y-%m-%d %H:%M}", f"{local - timedelta(days=7):%Y-%m-%d}"
             path.write_text(
-                templating.render(env, template, **values, today=f"{local:%Y-%m-%d}", moment=moment),
+                templating.render(
+                    env, template, **values, today=f"{local:%Y-%m-%d}", since=since, moment=moment
+                ),
                 encoding="utf-8",
             )
             written.append(path)

@@ -15,7 +15,7 @@ NEWSLETTER = "weekly"
 
 
 def make_issue(
-    store: Store, *, number: int = 1, state: IssueState = IssueState.COMPOSED, newsletter: str = NEWSLETTER
+    store: Store, *, number: int = 1, state: IssueState = IssueState.APPROVED, newsletter: str = NEWSLETTER
 ) -> int:
     """Store an issue and return its id."""
     row = {

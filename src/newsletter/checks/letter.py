@@ -95,7 +95,7 @@ def _wrapper(body: Element) -> Iterator[Found]:
         if not wrapper.get(name):
             yield "wrapper", f"{name} is missing", "Put it on the one child of body"
     first = next((text.strip() for text in body.itertext() if text.strip()), "")
-    if len(first) < 10:
+    if not first:
         yield "body", "there is no visible first line for the preview", "Begin with a sentence"
 
 

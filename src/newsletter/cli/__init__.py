@@ -31,6 +31,7 @@ COMMANDS = {
     "check": ("checking:check", "Check feeds, digests or the configuration; exit 1 on a finding."),
     "backup": ("storing:backup", "Write the whole store into one file."),
     "restore": ("storing:restore", "Restore a backup into an empty store."),
+    "resume": ("storing:resume", "Let a restored or copied store deliver again."),
 }
 
 

@@ -174,18 +174,18 @@ def compose(context: Context, newsletter: str | None, explain: bool, as_json: bo
 @click.option(
     "-o",
     "--output",
-    default="preview",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write (default: preview/).",
+    help="Where to write (default: preview/ in the publication's folder).",
 )
 @click.option(
     "--to", "address", default="reader@example.org", metavar="ADDRESS", help="The reader it is made for."
 )
 @pass_context
-def preview(context: Context, newsletter: str | None, output: Path, address: str) -> None:
+def preview(context: Context, newsletter: str | None, output: Path | None, address: str) -> None:
     """Write what the next issue would be: digest.html, digest.txt, digest.eml. Changes nothing."""
     now = datetime.now(UTC)
+    output = output or context.folder / "preview"
     seen = context.publisher.preview(_newsletter(context, newsletter), address, now=now)
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -49,12 +49,14 @@ def say(line: str = "") -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table: drawn on a terminal, tab-separated otherwise."""
+    """Print a table: drawn on a terminal, tab-separated otherwise; nothing when it has no rows."""
     cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        return
     if not sys.stdout.isatty():
         if title:
             say(title)
-        for row in [list(columns), *cells] if cells else []:
+        for row in [list(columns), *cells]:
             say("\t".join(row))
         return
     from rich.console import Console

@@ -20,7 +20,7 @@ def backup(context: Context, file: Path, as_json: bool) -> None:
     if as_json:
         say_json(report)
     else:
-        say(f"{file}: {report.rows} rows. It holds personal data: keep it safe.")
+        say(f"{file}: {sum(report.rows.values())} rows. It holds personal data: keep it safe.")
 
 
 @click.command()
@@ -35,4 +35,17 @@ def restore(context: Context, file: Path, as_json: bool) -> None:
     if as_json:
         say_json(report)
     else:
-        say(f"Restored {report.rows} rows. Delivery starts paused.")
+        say(
+            f"Restored {sum(report.rows.values())} rows. Nothing is delivered from it until you say: newsletter resume"
+        )
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_context
+def resume(context: Context, yes: bool) -> None:
+    """Let a restored, copied or moved store deliver, on your word that no other copy of it does."""
+    if not yes:
+        click.confirm("Does no other copy of this store deliver any more?", abort=True)
+    reason = context.publisher.resume()
+    say(f"Delivery goes on ({reason})." if reason else "Delivery was not paused.")

@@ -99,6 +99,9 @@ def show(context: Context, address: str, as_json: bool) -> None:
         return
     person = record.subscriber
     say(f"{person.address}  {person.name}  language {person.language or '-'}, zone {person.timezone or '-'}")
+    if record.suppression is not None:
+        gone = record.suppression
+        say(f"Suppressed since {gone.at:%Y-%m-%d}: {gone.reason.value}. {gone.note}".rstrip())
     table(
         ("newsletter", "standing", "since"),
         ((s.newsletter, s.standing, s.since) for s in record.subscriptions),

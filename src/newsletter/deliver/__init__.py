@@ -21,8 +21,8 @@ from newsletter.deliver.connection import connect_and_send
 from newsletter.deliver.engine import DeliveryOptions, Run
 from newsletter.deliver.settling import settle_crash
 from newsletter.errors import InputError, LeaseLost
-from newsletter.model import Account, Attempt, Delivery, DeliveryState, IssueState, Message, Reader
-from newsletter.store import Store, deliveries, issues, leases
+from newsletter.model import Account, Attempt, Delivery, DeliveryState, Issue, IssueState, Message, Reader
+from newsletter.store import Store, Tx, deliveries, issues, leases, meta
 from newsletter.store.leases import Lease
 from newsletter.transports import Transport
 
@@ -53,13 +53,39 @@ def options_of(config: Config, *, expires_at: datetime | None = None) -> Deliver
 
 
 def release(store: Store, issue_id: int, *, now: datetime) -> Account:
-    """Freeze an issue's audience and let it be delivered; again changes nothing, a held issue goes on.
+    """Freeze an issue's audience and let it be delivered; again changes nothing, an issue held since goes on.
 
-    Whether the editor's approval is needed is for the caller to know.
+    Raises InputError for an issue that was not approved, or was held before its release, and for a store that
+    was restored or copied.
     """
     with store.write() as tx:
+        _check_copy(tx)
+        _check_approval(issues.by_id(tx, issue_id))
         deliveries.release(tx, issue_id, now=now)
         return deliveries.account(tx, issue_id)
+
+
+def _check_copy(tx: Tx) -> None:
+    """Refuse to deliver from a second copy of a store, which would write to everybody twice."""
+    reason = meta.pause_reason(tx)
+    if reason:
+        raise InputError(
+            f"nothing is delivered: {reason}",
+            where="store",
+            remedy="When no other copy delivers, say so with: newsletter resume",
+        )
+
+
+def _check_approval(issue: Issue | None) -> None:
+    if issue is None or issue.released_at is not None:
+        return
+    if issue.state in (IssueState.COMPOSED, IssueState.HELD):
+        why = issue.reason or "it waits for approval"
+        raise InputError(
+            f"this issue may not be delivered yet: {why}",
+            where=f"{issue.newsletter} {issue.number}",
+            remedy=f"Look at it, then: newsletter issues approve {issue.newsletter} -n {issue.number}",
+        )
 
 
 def deliver(
@@ -106,6 +132,7 @@ def _begin(
 ) -> Lease | None:
     """Take the lease, settle what an earlier owner left and give up what is too old, in one transaction."""
     with store.write() as tx:
+        _check_copy(tx)
         issue = issues.by_id(tx, issue_id)
         if issue is not None and issue.state is IssueState.FINISHED:
             return None
@@ -113,7 +140,7 @@ def _begin(
             raise InputError(
                 f"this issue is held: {issue.reason or 'by the editor'}",
                 where=f"{issue.newsletter} {issue.number}",
-                remedy="When that is mended, release it again",
+                remedy=f"When that is mended: newsletter issues deliver {issue.newsletter} -n {issue.number}",
             )
         owner = f"{socket.gethostname()}:{os.getpid()}"
         lease = leases.take_lease(tx, issue_id, owner=owner)

@@ -252,7 +252,7 @@ def suppress(
 def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
     """Erase a person from every table; only the keyed hash of the suppression stays.
 
-    Their deliveries keep their place in the sums, without address, name or anything a server said of them.
+    Their deliveries keep their place in the sums, without address, name, reason or anything a server said of them.
     Returns False when nothing of the address was stored.
     """
     person = find(tx, address)
@@ -262,10 +262,8 @@ def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
         return False
     suppress(tx, address, SuppressionReason.ERASURE, now=now, channel=channel)
     if person is not None:
-        empty = dict.fromkeys(("address", *_TOLD), "")
-        tx.execute(
-            update(deliveries).where(deliveries.c.subscriber_id == person.id).values(**empty, since=None)
-        )
+        empty = {**dict.fromkeys(("address", *_TOLD), ""), "since": None, "reason": "erased"}
+        tx.execute(update(deliveries).where(deliveries.c.subscriber_id == person.id).values(**empty))
         tx.execute(update(attempts).where(attempts.c.subscriber_id == person.id).values(text=""))
         consents.empty(tx, person.id, now=now, channel=channel)
         tx.execute(delete(subscriptions).where(subscriptions.c.subscriber_id == person.id))
