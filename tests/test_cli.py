@@ -149,6 +149,18 @@ def test_an_issue_that_needs_approval_waits_for_it(run: Run, letter: Path) -> No
     assert run("issues", "deliver")[0] == 0
 
 
+def test_an_issue_is_not_used_up_before_anybody_subscribed(run: Run, letter: Path) -> None:
+    change(letter, "since = ", "# since = ")
+    run("gather")
+    run("issues", "compose")
+    status, _, err = run("issues", "deliver")
+    assert status == 2
+    assert "nobody is subscribed" in one_line(err)
+    run("subscribers", "add", "reader@example.org", "--consent", "asked")
+    assert run("issues", "deliver")[0] == 0
+    assert len(list((letter / "var" / "maildir" / "new").iterdir())) == 1
+
+
 def test_what_a_post_lost_is_said(run: Run, letter: Path) -> None:
     (letter / "posts" / "picture.md").write_text(
         "---\ntitle: A picture\ndate: 2026-01-05 09:00\n---\n\n![A quay](missing.jpg)\n\nText.\n",

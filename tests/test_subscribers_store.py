@@ -196,8 +196,8 @@ def test_erasing_leaves_the_sums_and_a_hash(store: Store) -> None:
         ]
         assert not any("secret" in row.lower() for rows in everything for row in rows)
         assert states(tx) == {
-            (number, ada.id): ("accepted", ""),
-            (other, ada.id): ("suppressed", "complaint"),
+            (number, ada.id): ("accepted", "erased"),
+            (other, ada.id): ("suppressed", "erased"),
             (other, bob.id): ("waiting", ""),
         }
         gone = suppressions.find(tx, [secret])[secret]

@@ -174,6 +174,11 @@ class Publisher:
             stop=stop,
         )
 
+    def audience(self, newsletter: str, *, now: datetime) -> int:
+        """Count those to whom an issue released now would go."""
+        with self.store.read() as tx:
+            return deliveries.audience(tx, newsletter, now=now)
+
     def account(self, issue_id: int) -> Account:
         """Return the balancing sum."""
         with self.store.read() as tx:

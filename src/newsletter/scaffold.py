@@ -24,7 +24,7 @@ def create(folder: Path, *, title: str, url: str, contact: str, zone: str, now: 
     """Write the files of a new publication and return its configuration, read back.
 
     An existing file is never overwritten. Raises InputError when there is a publication already or when a
-    value is not allowed.
+    value is not allowed; then nothing is left half made.
     """
     if (folder / FILE_NAME).exists():
         raise InputError(
@@ -32,9 +32,18 @@ def create(folder: Path, *, title: str, url: str, contact: str, zone: str, now: 
             where=str(folder),
             remedy="Change its newsletter.toml, or name another DIR",
         )
+    written = _write(folder, _texts(title, url, contact, zone, now.astimezone(ZoneInfo(zone))))
+    try:
+        return load(folder, environment={})
+    except InputError:
+        for path in written:
+            path.unlink()
+        raise
+
+
+def _texts(title: str, url: str, contact: str, zone: str, local: datetime) -> dict[str, str]:
     authority = urlsplit(url).hostname or "example.org"
-    local = now.astimezone(ZoneInfo(zone))
-    quoted = {
+    plain = {
         "title": title,
         "url": url,
         "language": "en",
@@ -43,35 +52,31 @@ def create(folder: Path, *, title: str, url: str, contact: str, zone: str, now: 
         "authority": authority,
         "newsletter_title": f"{title} Weekly",
         "sender": f"weekly@{authority}",
+        "welcome": f"Welcome to {title}",
     }
-    toml = {key: json.dumps(value, ensure_ascii=False) for key, value in quoted.items()}
-    markdown = {"title": json.dumps(f"Welcome to {title}", ensure_ascii=False), "author": json.dumps(title)}
+    quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in plain.items()}
+    dates = {
+        "today": f"{local:%Y-%m-%d}",
+        "since": f"{local - timedelta(days=7):%Y-%m-%d}",
+        "moment": f"{local:%Y-%m-%d %H:%M}",
+    }
     env = templating.environment()
+    return {name: templating.render(env, template, **quoted, **dates) for name, template in FILES.items()}
+
+
+def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
     written: list[Path] = []
     try:
-        for name, template in FILES.items():
+        for name, text in texts.items():
             path = folder / name
-            if path.exists():
-                continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            values = toml if name == FILE_NAME else markdown
-            moment, since = f"{local:%Y-%m-%d %H:%M}", f"{local - timedelta(days=7):%Y-%m-%d}"
-            path.write_text(
-                templating.render(
-                    env, template, **values, today=f"{local:%Y-%m-%d}", since=since, moment=moment
-                ),
-                encoding="utf-8",
-            )
-            written.append(path)
+            if not path.exists():
+                path.write_text(text, encoding="utf-8")
+                written.append(path)
     except OSError as e:
         raise OutsideError(
             f"it cannot be written: {e.strerror}",
             where=str(e.filename or folder),
             remedy="Check the folder's permissions",
         ) from e
-    try:
-        return load(folder, environment={})
-    except InputError:
-        for path in written:  # a value was refused: leave nothing half made
-            path.unlink()
-        raise
+    return written

@@ -110,9 +110,12 @@ class Commands(click.Group):
 def program(ctx: click.Context, folder: Path, debug: bool, verbose: bool) -> None:
     """Set up what every command gets."""
     import logging
+    import time
 
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=level, format="%(asctime)sZ %(levelname)s %(name)s: %(message)s")
+    logging.Formatter.converter = time.gmtime
+    logging.Formatter.default_msec_format = "%s.%03d"
     ctx.obj = Context(folder, debug)
     ctx.call_on_close(ctx.obj.close)
 

@@ -241,6 +241,7 @@ def deliver(context: Context, newsletter: str | None, number: int | None, as_jso
 
     issue = _issue(context, newsletter, number)
     publisher = context.publisher
+    _refuse_nobody(publisher.audience(issue.newsletter, now=datetime.now(UTC)), issue)
     publisher.release(issue.id, now=datetime.now(UTC))
     stop = threading.Event()
     with stopping(stop), Progress(enabled=not as_json) as progress:
@@ -252,6 +253,16 @@ def deliver(context: Context, newsletter: str | None, number: int | None, as_jso
         say_account(account)
         _say_what_next(issue, account, stop.is_set())
     return 0 if account.balances and not issue.reason else 3
+
+
+def _refuse_nobody(audience: int, issue: Issue) -> None:
+    """Keep an editor from using up an issue before anybody could get it."""
+    if issue.released_at is None and not audience:
+        raise InputError(
+            f"nobody is subscribed to {issue.newsletter} yet",
+            where=f"{issue.newsletter} {issue.number}",
+            remedy="Add people first: newsletter subscribers add, or import",
+        )
 
 
 def _say_what_next(issue: Issue, account: Account, stopped: bool) -> None:

@@ -58,12 +58,21 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
     tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
 
 
+def audience(tx: Tx, newsletter: str, *, now: datetime) -> int:
+    """Count those to whom an issue of this newsletter would go if it were released now."""
+    return int(tx.execute(_COUNT, {"newsletter": newsletter, "now": now}).scalar_one())
+
+
+_READERS = "(p.standing = 'active' OR (p.standing = 'paused' AND p.paused_until <= :now))"
+_COUNT = text(
+    f"SELECT count(*) FROM subscriptions p WHERE p.newsletter = :newsletter AND {_READERS}"  # noqa: S608 — constants
+).bindparams(bindparam("now", type_=Instant()))
 _FREEZE = text(
-    """INSERT INTO deliveries
+    f"""INSERT INTO deliveries
     (issue_id, subscriber_id, address, name, language, timezone, since, state, changed_at)
     SELECT i.id, s.id, s.address, s.name, s.language, s.timezone, p.since, 'waiting', :now
     FROM issues i JOIN subscriptions p ON p.newsletter = i.newsletter JOIN subscribers s ON s.id = p.subscriber_id
-    WHERE i.id = :issue AND (p.standing = 'active' OR (p.standing = 'paused' AND p.paused_until <= :now))"""
+    WHERE i.id = :issue AND {_READERS}"""  # noqa: S608 — constants
 ).bindparams(bindparam("now", type_=Instant()))
 
 

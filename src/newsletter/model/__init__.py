@@ -1,0 +1,88 @@
+"""The nouns: frozen values that every other module speaks in.
+
+Instants are aware datetimes in UTC. Texts are plain text unless the field's name ends in `html`.
+"""
+
+from newsletter.model.deliveries import (
+    DELIVERY_EDGES,
+    Account,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Message,
+    Outcome,
+    Reader,
+    Receipt,
+    RefusalReason,
+    Stage,
+)
+from newsletter.model.findings import (
+    Finding,
+)
+from newsletter.model.issues import (
+    Issue,
+    IssueState,
+    Placement,
+    Slot,
+    SlotState,
+)
+from newsletter.model.posts import (
+    Author,
+    Citation,
+    ContentNote,
+    Correction,
+    Deleted,
+    Enclosure,
+    GatherReport,
+    Image,
+    Post,
+    Reference,
+    Rejected,
+    Relation,
+)
+from newsletter.model.subscribers import (
+    Consent,
+    ConsentAct,
+    Standing,
+    Subscriber,
+    Subscription,
+    SuppressionReason,
+)
+
+__all__ = [
+    "DELIVERY_EDGES",
+    "Account",
+    "Attempt",
+    "Author",
+    "Citation",
+    "Consent",
+    "ConsentAct",
+    "ContentNote",
+    "Correction",
+    "Deleted",
+    "Delivery",
+    "DeliveryState",
+    "Enclosure",
+    "Finding",
+    "GatherReport",
+    "Image",
+    "Issue",
+    "IssueState",
+    "Message",
+    "Outcome",
+    "Placement",
+    "Post",
+    "Reader",
+    "Receipt",
+    "Reference",
+    "RefusalReason",
+    "Rejected",
+    "Relation",
+    "Slot",
+    "SlotState",
+    "Stage",
+    "Standing",
+    "Subscriber",
+    "Subscription",
+    "SuppressionReason",
+]

@@ -1,0 +1,16 @@
+"""What a check found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a check found: in which document, where in it, by which rule, and what to do."""
+
+    where: str
+    place: str
+    rule: str
+    remedy: str
+    error: bool = True
