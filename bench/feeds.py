@@ -85,8 +85,8 @@ def figures() -> list[Figure]:
     for count in (30, 1000):
         posts = make(count)
         a, b, ratio = paired(lambda posts=posts: ours(posts), lambda posts=posts: plain(posts))  # type: ignore[misc]
-        what = f"Atom of {count:,} entries, against feedgen alone (fewer elements)"
-        rows.append(
-            Figure(what, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", f"{ratio:.2f} of its time spent")
+        what = (
+            f"Atom of {count:,} entries (cut at 250 kB), against feedgen alone (all of them, fewer elements)"
         )
+        rows.append(Figure(what, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", f"{1 / ratio:.1f}× its time"))
     return rows

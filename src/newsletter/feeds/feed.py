@@ -71,13 +71,16 @@ def fit(build: Callable[[Sequence[Entry]], bytes], entries: Sequence[Entry], lar
     document = build(entries)
     if len(document) <= largest or len(entries) < 2:
         return document
-    few, many = 1, len(entries) - 1  # the answer lies between the two
+    low, high, high_size = 1, len(entries), len(document)  # the answer is at least one and less than all
     document = build(entries[:1])
-    while few < many:
-        middle = (few + many + 1) // 2
+    low_size, by_share = len(document), True
+    while high - low > 1:  # guess from the sizes, and halve in turn in case they mislead
+        share = (largest - low_size) / max(1, high_size - low_size) if by_share else 0.5
+        middle = min(max(low + int((high - low) * share), low + 1), high - 1)
         attempt = build(entries[:middle])
         if len(attempt) <= largest:
-            few, document = middle, attempt
+            low, low_size, document = middle, len(attempt), attempt
         else:
-            many = middle - 1
+            high, high_size = middle, len(attempt)
+        by_share = not by_share
     return document
