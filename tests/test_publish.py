@@ -309,7 +309,7 @@ def test_slugs_cannot_leave_the_folder(sqlite_store: Store, config: Config) -> N
 @given(st.text(max_size=40))
 def test_a_safe_path_stays_below_the_root(path: str) -> None:
     if is_safe(path):
-        root = Path("/root/public")
+        root = Path("/srv/public")
         resolved = Path(os.path.normpath(root / path))
         assert root in resolved.parents
 
