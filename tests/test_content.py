@@ -24,6 +24,7 @@ from newsletter.content import (
     from_html,
     from_markdown,
     from_plain_text,
+    opens_with,
     plain_text,
     shorten,
     unsaid,
@@ -487,6 +488,21 @@ class TestReading:
         assert content.summary == "Said so."
         assert 'id="here-fn1"' in content.html
         assert "The note." in content.html
+
+    @pytest.mark.parametrize(
+        ("summary", "opens"),
+        [
+            ("One. Two two.", True),
+            ("One. Two […]", True),
+            ("One. Tw...", True),
+            ("A quotation… ", False),
+            ("One. Two three.", False),
+            ("", False),
+        ],
+    )
+    def test_a_text_opens_with_its_summary(self, summary: str, opens: bool) -> None:
+        body = "<p>One.</p><p>Tw<b>o</b> two.<sup><a href='#x'>1</a></sup></p><blockquote>A quotation.</blockquote>"
+        assert opens_with(body, summary) is opens
 
     def test_a_summary_is_running_text(self) -> None:
         content = from_markdown(

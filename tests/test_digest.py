@@ -51,7 +51,7 @@ from newsletter.digest import (
 )
 from newsletter.digest.inlining import inline_styles
 from newsletter.errors import InputError
-from newsletter.model import Image
+from newsletter.model import Image, Reference
 
 GOLDEN = Path(__file__).parent / "golden" / "digest"
 REWRITE = os.environ.get("NEWSLETTER_GOLDEN") == "rewrite"
@@ -177,6 +177,37 @@ def test_full_text_shows_everything_and_headings_skip_no_level() -> None:
     assert check_message(Mailer(issue_of(made), mail_settings())(ANN).content) == []
 
 
+def test_a_summary_taken_from_several_paragraphs_is_not_said_twice() -> None:
+    made = content.from_markdown("Short.\n\nSecond one.\n", content.Surroundings(base_url=SITE))
+    assert made.summary == "Short. Second one."
+    story = post(1, "Two", body_html=made.html, summary=made.summary)
+    digest = compiled(posts=(story, PLAIN), corrections=(), intro_html="")
+    for body in (digest.html, digest.text):
+        assert body.count("Second one.") == 1 + body.count("Short. Second one.")
+    assert 'class="standfirst"' not in digest.html.partition(PLAIN.title)[0]
+
+
+def test_footnotes_that_an_excerpt_holds_keep_their_signs() -> None:
+    text = "Nine euros.[^1]\n\n[^1]: A metre.\n"
+    page = content.Surroundings(base_url=f"{SITE}posts/post-1/")
+    noted = post(1, "Quay", body_html=content.from_markdown(text, page).html)
+    whole = compiled(posts=(noted,), corrections=(), intro_html="")
+    longer = replace(noted, body_html=noted.body_html.replace("<hr", f"<p>{'long ' * 400}</p><hr"))
+    cut = compiled(posts=(longer,), corrections=(), intro_html="")
+    for body in (whole.html, whole.text):
+        assert "A metre." in body
+        assert "[1]" in body
+    assert "[1]" not in cut.text.partition("Read “Quay”")[0]
+
+
+def test_the_title_of_an_earlier_post_is_found_by_its_id_as_well() -> None:
+    told = Reference(url="http://elsewhere.example/1", title="Secret words", post_id="tag:x,2026:1")
+    story = replace(PLAIN, references=(told,))
+    made = compiled(posts=(story,), corrections=(), titles={"tag:x,2026:1": None})
+    assert "an earlier story with a content note" in made.html
+    assert "Secret words" not in made.html + made.text
+
+
 def test_a_picture_that_mail_cannot_show_is_told_in_words() -> None:
     webp = replace(HARBOUR, src="https://x.example/a.webp", large="", media_type="image/webp")
     made = compiled(posts=(replace(PLAIN, images=(webp,)),), corrections=())
@@ -244,7 +275,8 @@ def test_footnotes_lose_their_links_and_signs_go_with_their_notes() -> None:
         '<ol><li id="n1"><p>By count. <a href="#r1">↩</a></p></li></ol>'
     )
     one = post(1, "t", body_html=body, summary="Something else.")
-    assert "Eleven days.</p>" in compiled(posts=(one,)).html
+    cut = replace(one, body_html=body.replace("More words", "More words " * 200))
+    assert "Eleven days.</p>" in compiled(posts=(cut,)).html
     full = compiled(posts=(one,), full_text=True)
     assert "Eleven days.<sup>1</sup>" in full.html
     assert "↩" not in full.html + full.text

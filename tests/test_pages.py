@@ -89,6 +89,16 @@ def test_every_page_is_ready_for_a_strict_policy(page: Page) -> None:
     assert not tree.findall(".//*[@style]")
 
 
+def test_a_summary_taken_from_the_text_does_not_stand_above_it() -> None:
+    body = "<p>It rained.</p><p>Then it stopped.</p>"
+    taken, own = (
+        post(1, "Rain", body_html=body, summary="It rained. Then it stopped."),
+        post(2, "Sun", body_html=body),
+    )
+    assert not draw(pages.post_page(HERE, taken)).xpath("//p[@class='standfirst']")
+    assert draw(pages.post_page(HERE, own)).xpath("string(//p[@class='standfirst'])") == own.summary
+
+
 @pytest.mark.parametrize("page", every_page(), ids=lambda page: page.path)
 def test_every_link_inside_the_tree_is_relative(page: Page) -> None:
     tree = draw(page)

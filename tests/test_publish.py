@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -25,7 +25,7 @@ from newsletter.checks.feeds import check_file
 from newsletter.config import Config
 from newsletter.errors import InputError, OutsideError
 from newsletter.identity import PostState, weigh
-from newsletter.model import IssueState, Placement, Post
+from newsletter.model import ContentNote, IssueState, Placement, Post, Reference, Relation
 from newsletter.publish import PublishReport, publish
 from newsletter.publish.tree import Tree, is_safe
 from newsletter.store import Store, issues, posts
@@ -249,6 +249,31 @@ def test_a_crash_leaves_nothing_foreign(
     assert len(tree(config)) == report.unchanged + len(report.written)
 
 
+def test_a_reference_bears_the_title_of_its_post_and_never_a_hidden_one(
+    sqlite_store: Store, config: Config
+) -> None:
+    note = ContentNote(text="describes violence", show_title=False)
+    site = config.publication.url
+    told = post(61, "Secret words", content_note=note), post(62, "The quay")
+    references = (
+        Reference(url=f"{site}posts/post-61/", title="Secret words"),
+        Reference(url=f"{site}posts/post-62/", relation=Relation.FOLLOW_UP),
+        Reference(url="http://old.example/quay", title="kept", post_id=told[1].id),
+        Reference(url=f"{site}posts/unknown/", title="As written"),
+    )
+    fill(sqlite_store, (*told, post(63, "Later", references=references)))
+    run(sqlite_store, config)
+    for path, (data, _) in tree(config).items():
+        if not path.endswith(".gz") and path != "posts/post-61/index.html":
+            assert b"Secret words" not in data, path
+    for path in ("feeds/feed.json", "posts/post-63/index.html", "feeds/atom.xml"):
+        text = tree(config)[path][0].decode()
+        assert "an earlier story with a content note" in text
+        assert text.count("The quay") >= 3
+        assert "As written" in text
+        assert "kept" not in text
+
+
 def test_one_bad_post_is_left_out_of_feeds_and_named(sqlite_store: Store, config: Config) -> None:
     bad = post(
         12, "Bad", body_html='<p onclick="x()">relative <a href="there">link</a></p>', source_key="bad.md"
@@ -307,6 +332,9 @@ def test_slugs_cannot_leave_the_folder(sqlite_store: Store, config: Config) -> N
 
 
 @given(st.text(max_size=40))
+@example(".")
+@example("a/./b")
+@example("./..")
 def test_a_safe_path_stays_below_the_root(path: str) -> None:
     if is_safe(path):
         root = Path("/srv/public")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_no_width_scrolls_sideways_with_and_without_styles(browser: Browser, bar
         assert abs(paper["x"] - (width - paper["width"]) / 2) <= 1
         assert box(tab, ".picture")["width"] <= 536
     tab.context.close()
+
+
+def test_long_words_and_wide_tables_do_not_scroll_but_short_words_stay_whole(browser: Browser) -> None:
+    wide, word = range(10), "Donaudampfschifffahrt" * 12
+    rows = "".join(f"<tr>{''.join(f'<td>value{n}</td>' for n in wide)}</tr>" for _ in range(2))
+    small = f"<table><tr><th>Country</th><th>What</th></tr><tr><td>Belgium</td><td>{'it pays ' * 90}</td></tr></table>"
+    body = f"<p>https://example.com/{'path/' * 80}</p><p><code>{'c' * 300}</code></p><table>{rows}</table>{small}"
+    story = replace(CRANES, title=word, body_html=body, images=())
+    page = mailer(posts=(story,), full_text=True).fill(ANN)[0]
+    for text in (page, re.sub(r"<style.*?</style>", "", page, flags=re.S)):
+        tab = show(browser, text, width=320)
+        for width in (320, 600):
+            tab.set_viewport_size({"width": width, "height": 800})
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert box(tab, "td:text-is('Belgium')")["height"] > 0
+        script = "e => { const r = document.createRange(); r.selectNodeContents(e); return r.getClientRects().length }"
+        assert tab.locator("td:text-is('Belgium')").evaluate(script) == 1
+        tab.context.close()
 
 
 def test_a_picture_keeps_its_shape_when_it_shrinks(browser: Browser) -> None:

@@ -8,7 +8,7 @@ from html import unescape
 
 from newsletter.content.characters import clean_line, strip_controls
 from newsletter.content.limits import MAX_HTML, check_depth, check_size
-from newsletter.content.sanitise import BLOCK, RENAMED, text_only
+from newsletter.content.sanitise import BLOCK, RENAMED, intake, text_only
 from newsletter.content.tree import Element, parse, remove, text_of
 
 SUMMARY_LENGTH = 300
@@ -20,6 +20,7 @@ _TAG = re.compile(r"<[^>]*>")
 _BLOCK_TAG = re.compile(rf"</?(?:br|{'|'.join(sorted(BLOCK))})\b[^>]*>")
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+(?:['’.,-][^\W{_IDEOGRAPH}]+)*")
 _HALF_LETTER = re.compile(r"[\w\u200d\ufe0f]?[\u0300-\u036f\u200d\ufe0f]*$")
+_ELLIPSIS = re.compile(r"\s*(?:\[?(?:…|\.\.\.)\]?)?$")
 _APART = ("figure", "blockquote", "table", "ul", "ol", "dl", "pre")
 
 
@@ -83,6 +84,14 @@ def summarise(root: Element) -> str:
     if not taken:
         taken = [text for text in (_first_text(root),) if text]
     return shorten(" ".join(taken))
+
+
+def opens_with(html: str, summary: str) -> bool:
+    """Tell whether a sanitised text begins with its summary, so that showing both would say it twice."""
+    start = _ELLIPSIS.sub("", clean_line(summary))
+    if not start or start == _ELLIPSIS.sub("", summarise(parse(intake(html)))):
+        return bool(start)
+    return clean_line(plain_text(html)).startswith(start)
 
 
 def _running_text(paragraph: Element) -> str:

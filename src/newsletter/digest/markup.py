@@ -19,6 +19,7 @@ from newsletter.model import Image
 Element: TypeAlias = Any  # lxml ships no types
 
 WIDTH = 536  # CSS pixels between the paper's paddings
+_LETTER, _PHONE = 64, 30  # characters of a table that stand side by side on the paper, on a telephone
 _CONTAINERS = frozenset({"div", "section", "article", "aside"})
 _BLOCKS = frozenset(
     {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "blockquote", "figure", "table", "pre", "hr"}
@@ -196,9 +197,24 @@ def for_mail(block: Element, first_heading: int, ranks: list[str]) -> str:
     for quote in list(holder.iter("blockquote")):
         _quote(quote)
     for table in list(holder.iter("table")):
+        if table.get("role") is None:
+            _keep_words(table)
         if table.get("role") is None and not table.xpath("./tr/th|./*/tr/th"):
             table.set("role", "presentation")
     return "".join(_serialise(child) for child in holder)
+
+
+def _keep_words(table: Element) -> None:
+    """Let no column be squeezed until its words break, unless the table is wider than a letter that way."""
+    columns: dict[int, int] = {}
+    for row in table.iter("tr"):
+        for number, cell in enumerate(row):
+            longest = max(map(len, text_of(cell).split()), default=0)
+            columns[number] = max(columns.get(number, 0), longest)
+    width = sum(columns.values()) + len(columns)
+    kept = "whole" if width <= _PHONE else "whole wide" if width <= _LETTER else ""
+    if kept:
+        table.set("class", f"{table.get('class', '')} {kept}".strip())
 
 
 def ranks_of(root: Element) -> list[str]:

@@ -42,8 +42,8 @@ class Looks:
 class Material:
     """One issue before it is rendered.
 
-    `titles` knows the titles of own posts by URL, None for one whose content note hides its title. `intro_html` is
-    sanitised and absolute.
+    `titles` knows the titles of own posts by URL and by id, None for one whose content note hides its title.
+    `intro_html` is sanitised and absolute.
     """
 
     newsletter: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from newsletter.compose import Corrected
+from newsletter.content import opens_with
 from newsletter.digest import plain, wording
 from newsletter.digest.markup import (
     Element,
@@ -85,12 +86,13 @@ def tell(post: Post, depth: Depth, room: int, shared: Tellings) -> Story:
         return _noted(post, shared)
     words, base = shared.words, shared.looks.url
     url, root = post_url(base, post), parse(post.body_html)
-    clear_footnotes(root, url, keep=depth is Depth.FULL)
+    keep = depth is Depth.FULL or _fits(post, room, shared)
+    clear_footnotes(root, url, keep=keep)
     blocks = list(root)
     lead = _lead(post, blocks, shared.looks.media)
     ranks = ranks_of(root)
-    shown = blocks if depth is Depth.FULL else _excerpt(blocks, room)
-    summary = "" if _repeats(post.summary, blocks) and shown else post.summary
+    shown = blocks if keep else _excerpt(blocks, room)
+    summary = "" if shown and opens_with(post.body_html, post.summary) else post.summary
     whole = len(shown) == len(blocks)
     story = Story(
         title=title_of(post),
@@ -161,6 +163,15 @@ def _lead(post: Post, blocks: list[Element], media: str) -> Figure | None:
     return Figure(marked, show(marked, media)) if marked is not None else None
 
 
+def _fits(post: Post, room: int, shared: Tellings) -> bool:
+    """Tell whether an excerpt holds the whole text, its footnotes with it: then their signs stay too."""
+    root = parse(post.body_html)
+    clear_footnotes(root, post_url(shared.looks.url, post), keep=True)
+    blocks = list(root)
+    _lead(post, blocks, shared.looks.media)
+    return len(_excerpt(blocks, room)) == len(blocks)
+
+
 def _excerpt(blocks: list[Element], room: int) -> list[Element]:
     taken: list[Element] = []
     used = 0
@@ -176,13 +187,6 @@ def _excerpt(blocks: list[Element], room: int) -> list[Element]:
     while taken and taken[-1].tag in ("h1", "h2", "h3", "h4", "h5", "h6", "hr"):
         taken.pop()
     return taken
-
-
-def _repeats(summary: str, blocks: list[Element]) -> bool:
-    """Tell whether the summary only says what the first paragraph says."""
-    first = next((text_of(block) for block in blocks if block.tag == "p" and text_of(block)), "")
-    start = " ".join(summary.split()).rstrip("….").rstrip()
-    return first.startswith(start)
 
 
 def _piece(
@@ -222,7 +226,8 @@ def _source(citation: Citation) -> Linked:
 
 def _reference(reference: Reference, shared: Tellings) -> Linked:
     words = shared.words
-    known = shared.titles.get(reference.url, reference.title)
+    titles = shared.titles
+    known = titles.get(reference.post_id, titles.get(reference.url, reference.title))
     title = words.noted_earlier if known is None else known or reference.title or reference.url
     sentence = {
         Relation.RELATED: words.related,

@@ -5,7 +5,7 @@ two to bytes: the same input gives the same bytes. feedgen is used here and nowh
 """
 
 from newsletter.feeds.atom import atom
-from newsletter.feeds.entry import Entry, entry_of_issue, entry_of_post
+from newsletter.feeds.entry import Entry, entitled, entry_of_issue, entry_of_post
 from newsletter.feeds.feed import Feed, fit, newest, updated
 from newsletter.feeds.jsonfeed import json_feed
 from newsletter.feeds.links import author_page, issue_page, media_url, post_page, tag_page, word_slug
@@ -17,6 +17,7 @@ __all__ = [
     "Feed",
     "atom",
     "author_page",
+    "entitled",
     "entry_of_issue",
     "entry_of_post",
     "fit",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from typing import Protocol, TypeVar
@@ -89,6 +89,33 @@ def entry_of_post(site: Site, post: Post) -> Entry:
         related=_once(post.references, lambda reference: reference.url),
         enclosures=tuple(e for e in post.enclosures if _attachable(e, noted)),
     )
+
+
+def entitled(posts: Sequence[Post], site: Site) -> list[Post]:
+    """Give each reference the title of the post it leads to, or what a listing says when that is hidden.
+
+    A reference to a post that is not among these keeps the words it was written with.
+    """
+    known = {post_page(site.site, post): post for post in posts} | {post.id: post for post in posts}
+    return [
+        replace(
+            post,
+            references=tuple(
+                _entitled(one, known, post.language or site.language) for one in post.references
+            ),
+        )
+        if post.references
+        else post
+        for post in posts
+    ]
+
+
+def _entitled(reference: Reference, known: Mapping[str, Post], language: str) -> Reference:
+    told = known.get(reference.post_id) or known.get(web_link(reference.url))
+    if told is None:
+        return reference
+    hidden = told.content_note is not None and not told.content_note.show_title
+    return replace(reference, title=wording(language).noted_earlier if hidden else entry_title(told))
 
 
 def entry_of_issue(site: Site, identity: str, issue: Issue, posts: Sequence[Post]) -> Entry:

@@ -185,10 +185,10 @@ def _intro(config: Config, newsletter: NewsletterConfig) -> str:
 
 
 def _titles(tx: Tx, config: Config) -> dict[str, str | None]:
-    """Return the titles of own posts by URL, None for one that its content note hides."""
-    return {
-        digest.post_url(config.publication.url, post): None
-        if post.content_note is not None and not post.content_note.show_title
-        else digest.title_of(post)
-        for post in stored_posts.live_posts(tx)
-    }
+    """Return the titles of own posts by URL and by id, None for one that its content note hides."""
+    titles: dict[str, str | None] = {}
+    for post in stored_posts.live_posts(tx):
+        hidden = post.content_note is not None and not post.content_note.show_title
+        title = None if hidden else digest.title_of(post)
+        titles |= {digest.post_url(config.publication.url, post): title, post.id: title}
+    return titles

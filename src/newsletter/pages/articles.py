@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from html import escape
 
-from newsletter.content import unsaid
+from newsletter.content import opens_with, unsaid
 from newsletter.digest.wording import day, direction, names, wording
 from newsletter.feeds.entry import (
     Picture,
@@ -103,7 +103,7 @@ def post_page(site: Site, post: Post, *, newer: Post | None = None, older: Post 
         "picture": shown,
         "card": card(site, up, post),
         "heading": line(post.title) or entry_title(post),
-        "standfirst": line(post.summary),
+        "standfirst": "" if opens_with(post.body_html, post.summary) else line(post.summary),
         "note": line(post.content_note.text) if post.content_note else "",
         "authors": [(line(a.name), web_link(a.uri)) for a in post.authors if line(a.name)],
         "updated": _updated(site, post, language),

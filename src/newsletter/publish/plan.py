@@ -54,6 +54,7 @@ class Part:
 def make_plan(config: Config, material: Material, *, known: Callable[[str, bytes], bool]) -> Plan:
     """Decide what the tree holds; `known` tells of bytes at a path that have passed the gate before."""
     plan, gate = Plan(), Gate(known)
+    material = replace(material, posts=feeds.entitled(material.posts, main_feed(config)))
     entry = lru_cache(maxsize=None)(partial(feeds.entry_of_post, main_feed(config)))  # the same in every feed
     main = replace(main_feed(config), deleted=tuple(material.deleted))
     tags, authors = _parts(main, material.posts, "tags"), _parts(main, material.posts, "authors")
