@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import PublicationFactory
@@ -78,6 +78,7 @@ def test_hostile_shapes_are_dealt_with_quickly(context: SourceContext, text: str
         st.binary(max_size=300), st.text(max_size=300).map(lambda text: rss(f"<item>{text}</item>").encode())
     )
 )
+@example(b"\xfe\xff")
 def test_any_bytes_are_entries_or_one_clear_refusal(data: bytes) -> None:
     try:
         entries = read_feed(data, where="x", base="https://a.example.com/")

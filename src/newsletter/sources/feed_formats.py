@@ -43,7 +43,7 @@ def read_feed(data: bytes, *, where: str, base: str, content_type: str = "") -> 
         _xml_entry(one, feed.feed, text, f"{where} item {number}", base)
         for number, one in enumerate(feed.entries, 1)
     ]
-    if not entries and (feed.bozo or not feed.version):
+    if not entries and (feed.bozo or not feed.get("version")):
         reason = locate(data) or "it is well-formed but no feed"
         raise InputError(f"nothing of it can be read: {reason}", remedy="Check it with a feed validator")
     return entries
