@@ -123,6 +123,20 @@ def test_a_slot_is_composed_released_and_delivered_once(
     assert slots(publisher) == [SlotState.COMPOSED, SlotState.EMPTY]
 
 
+def test_a_clock_that_is_set_back_stops_no_stage(publisher: Publisher) -> None:
+    clock = Clock()
+    daemon = Daemon(publisher, clock)
+    clock.now += 400 * DAY  # wrong when the machine started
+    daemon.tick()
+    clock.now = START
+    write_post(publisher.config, "second", START - timedelta(hours=1))
+    daemon.tick()
+    clock.now += DAY
+    daemon.tick()
+    assert slots(publisher) == [SlotState.COMPOSED]
+    assert len(publisher.posts_of(publisher.issue("daily").id)) == 2
+
+
 def test_a_new_post_is_gathered_when_it_is_time_and_published_at_once(
     publisher: Publisher, config: Config
 ) -> None:

@@ -81,10 +81,11 @@ def next_look(account: Account, now: datetime) -> datetime | None:
 
 @dataclass(slots=True)
 class _Stage:
-    """When a stage may run next, and how often it failed on end."""
+    """When a stage may run next, how often it failed on end, and the time when it was last looked at."""
 
     at: datetime
     failures: int = 0
+    seen: datetime | None = None
 
 
 @dataclass
@@ -116,6 +117,11 @@ class Daemon:
     def _run(self, name: str, work: Callable[[datetime], datetime | None], now: datetime) -> None:
         """Run a stage when it is due; it returns when it is due again, None for the next tick."""
         stage = self._stages.setdefault(name, _Stage(now))
+        if (
+            stage.seen is not None and now < stage.seen
+        ):  # the clock was set back: a rest by the old one is void
+            stage.at = min(stage.at, now)
+        stage.seen = now
         if self.stop.is_set() or stage.at > now:
             return
         try:

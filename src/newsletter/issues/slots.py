@@ -26,7 +26,7 @@ def slot_decision(
     with store.read() as tx:
         began = stored.began(tx, newsletter.name)
         settled = frozenset(stored.slot_states(tx, newsletter.name))
-    if began is None:
+    if began is None or began > now:  # in the future by a clock that was wrong and was set back
         with store.write() as tx:
             began = stored.ensure_newsletter(tx, newsletter.name, now)
     return schedule.decide(

@@ -28,8 +28,10 @@ def _insert(tx: Tx, table: Any) -> Any:
 
 
 def ensure_newsletter(tx: Tx, name: str, now: datetime) -> datetime:
-    """Return when the newsletter began: `now` when the store meets it for the first time."""
+    """Return when the newsletter began, never later than `now`: that is when the store first meets it."""
     tx.execute(_insert(tx, newsletters).values(name=name, began=now).on_conflict_do_nothing())
+    wrong = (newsletters.c.name == name, newsletters.c.began > now)
+    tx.execute(update(newsletters).where(*wrong).values(began=now))
     began: datetime = tx.execute(select(newsletters.c.began).where(newsletters.c.name == name)).scalar_one()
     return began
 
