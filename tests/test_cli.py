@@ -281,6 +281,19 @@ def test_init_refuses_what_is_not_allowed_and_leaves_nothing(run: Run, tmp_path:
     assert not list((tmp_path / "x").rglob("*.toml"))
 
 
+def test_an_issue_of_a_newsletter_that_is_configured_no_longer_is_accounted_for(
+    run: Run, letter: Path
+) -> None:
+    change(letter, "since = ", "# since = ")
+    run("gather")
+    assert run("issues", "compose")[0] == 0
+    change(letter, 'name = "weekly"', 'name = "monthly"')
+    for command in ("list", "show", "audit", "hold"):
+        status, out, err = run("issues", command, "weekly")
+        assert (status, bool(out), err) == (0, True, "")
+    assert run("issues", "deliver", "weekly")[0] == 2
+
+
 def test_unknown_newsletter_issue_and_person(run: Run, letter: Path) -> None:
     for arguments, said in (
         (("issues", "show", "daily"), "Known: weekly"),

@@ -26,6 +26,7 @@ from faults.ground import (
     states,
 )
 from newsletter import deliver as delivering
+from newsletter import issues
 from newsletter.config import Config
 from newsletter.deliver import DeliveryOptions, deliver, options_of, release, retry
 from newsletter.deliver.settling import Doubt, back_off
@@ -40,8 +41,9 @@ from newsletter.model import (
     Receipt,
     Stage,
     Standing,
+    SuppressionReason,
 )
-from newsletter.store import Store, deliveries, leases, schema
+from newsletter.store import Store, deliveries, leases, schema, subscribers
 from newsletter.transports import Capabilities, Transport
 from newsletter.transports.memory import MemoryTransport
 from newsletter.transports.replies import Schedule
@@ -767,3 +769,87 @@ def test_waits_grow_within_their_bounds(schedule: Schedule, attempt: int, salt: 
     assert wait == back_off(schedule, attempt, salt)
     longest = timedelta(hours=13.2 if schedule in (Schedule.FULL, Schedule.DISABLED) else 4.4)
     assert timedelta(minutes=5) <= wait <= longest
+
+
+def test_an_issue_approved_after_a_hold_does_not_expire_at_once(store: Store) -> None:
+    issue_id, ids = released(store, 3)
+    clock = Clock()
+    options = dataclasses.replace(OPTIONS, expires_at=NOW + timedelta(days=7), connections=1)
+    strict = by_reader({ids[0]: say(450, "4.2.0", "greylisted")})
+    assert go(store, issue_id, strict, clock=clock, options=options).waiting == 1
+    retry_at = NOW + timedelta(days=8)
+    issues.hold(store, issue_id, now=NOW, reason="wait")
+    clock.now = retry_at
+    issues.approve(store, issue_id, now=clock.now)
+    assert go(store, issue_id, clock=clock, options=options) == Account(audience=3, accepted=3)
+
+
+def test_one_who_leaves_before_being_quarantined_stops_nobody(store: Store) -> None:
+    issue_id, ids = released(store, 5)
+
+    def leaving(reader: Reader) -> Message:
+        if reader.subscriber_id == ids[1]:
+            with store.write() as tx:
+                subscribers.suppress(tx, reader.address, SuppressionReason.REQUEST, now=NOW)
+            raise ValueError("it cannot be rendered")
+        return render(reader)
+
+    assert go(store, issue_id, render=leaving) == Account(audience=5, accepted=4, suppressed=1)
+
+
+def test_one_who_was_erased_is_never_tried_again(store: Store) -> None:
+    issue_id, ids = released(store, 2)
+    go(store, issue_id, by_reader({ids[0]: say(550, "5.1.1"), ids[1]: outcome(Outcome.UNKNOWN)}))
+    with store.write() as tx:
+        for n in range(2):
+            assert subscribers.erase(tx, f"reader{n}@example.org", now=NOW, channel="test")
+    assert retry(store, issue_id, refused_temporarily=True, unknown=True, now=NOW) == 0
+    assert issue_state(store, issue_id)[0] is IssueState.FINISHED
+
+
+def test_one_mailbox_with_a_policy_does_not_starve_its_domain(sqlite_store: Store) -> None:
+    issue_id, ids = released(sqlite_store, 30)
+    closed = by_reader({ids[0]: say(550, "5.7.133", "the sender is not authenticated for this mailbox")})
+    one = dataclasses.replace(OPTIONS, connections=1)
+    clock = Clock()
+    account = go(sqlite_store, issue_id, closed, clock=clock, options=one)
+    for _ in range(2):
+        assert account.next_at is not None
+        clock.now = account.next_at
+        account = go(sqlite_store, issue_id, closed, clock=clock, options=one)
+    assert (account.accepted, account.waiting) == (29, 1)
+
+
+def test_the_odd_ones_left_over_at_the_end_do_not_hold_the_issue(sqlite_store: Store) -> None:
+    issue_id, ids = released(sqlite_store, 100, address=lambda n: f"r{n}@d{n}.test")
+    closed = by_reader({ids[n]: say(550, "5.7.1", "not for you") for n in (0, 40, 80)})
+    one = dataclasses.replace(OPTIONS, connections=1)
+    clock = Clock()
+    account = go(sqlite_store, issue_id, closed, clock=clock, options=one)
+    assert (account.accepted, account.waiting) == (97, 3)
+    clock.now += timedelta(hours=3)
+    assert go(sqlite_store, issue_id, closed, clock=clock, options=one).waiting == 3
+    assert issue_state(sqlite_store, issue_id) == (IssueState.RELEASED, "")
+
+
+def test_a_second_doubt_is_held_whatever_came_between(sqlite_store: Store) -> None:
+    issue_id, _ = released(sqlite_store, 1)
+    options = dataclasses.replace(OPTIONS, on_silence="resend")
+    clock = Clock()
+    silent = outcome(Outcome.UNKNOWN, "no answer")
+    for answer in (silent, say(450, "4.2.0", "greylisted"), say(450, "4.2.0", "greylisted")):
+        assert go(sqlite_store, issue_id, answer, clock=clock, options=options).waiting == 1
+        clock.now += timedelta(hours=1)
+    assert go(sqlite_store, issue_id, silent, clock=clock, options=options).unknown == 1
+
+
+def test_those_presumed_accepted_are_sent_to_again_by_the_editors_word(store: Store) -> None:
+    issue_id, ids = released(store, 3)
+    presume = dataclasses.replace(OPTIONS, on_silence="presume")
+    account = go(store, issue_id, by_reader({ids[1]: outcome(Outcome.UNKNOWN)}), options=presume)
+    assert account == Account(audience=3, accepted=3, presumed=1)
+    assert retry(store, issue_id, unknown=True, refused_temporarily=True, now=NOW) == 0
+    assert retry(store, issue_id, presumed=True, now=NOW) == 1
+    kept: list[int] = []
+    assert go(store, issue_id, kept=kept) == Account(audience=3, accepted=3)
+    assert kept == [ids[1]]

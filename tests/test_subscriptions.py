@@ -485,6 +485,17 @@ def test_preferences_show_and_change_each_newsletter(store: Store) -> None:
     }
 
 
+def test_who_paused_may_pause_again_when_it_is_over(store: Store) -> None:
+    add(store, "ada@example.org", "weekly")
+    link = token(store, "ada@example.org", purpose=Purpose.PREFERENCES)
+    subscriptions.ask(store, KEYS, link, "weekly", Wish.PAUSE, now=NOW)
+    later = NOW + timedelta(weeks=5)
+    again = subscriptions.ask(store, KEYS, link, "weekly", Wish.PAUSE, now=later)
+    assert (again.before, again.after) == (Standing.ACTIVE, Standing.PAUSED)
+    _, mine, _ = subscriptions.preferences(store, KEYS, link)
+    assert mine["weekly"].paused_until == later + timedelta(weeks=4)
+
+
 # Nobody is ever revived
 
 PEOPLE = [f"{name}@example.org" for name in ("ada", "bob", "cy")]

@@ -46,6 +46,7 @@ STAGES = st.sampled_from([Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA]
         (Stage.RCPT, "550 5.7.1 not for you", replies.UNWANTED),
         (Stage.RCPT, "554 your host is listed on a blocklist", replies.UNWANTED),
         (Stage.RCPT, "503 5.5.1 order", replies.LOST_CONNECTION),
+        (Stage.RCPT, "550 5.5.0 requested action not taken: mailbox unavailable", replies.REJECTED),
         (Stage.RCPT, "354 what", replies.LOST_CONNECTION),
         (Stage.DATA, "250 ok", replies.LOST_CONNECTION),
         (Stage.DATA, "554 5.5.1 no valid recipients", replies.LOST_CONNECTION),

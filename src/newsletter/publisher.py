@@ -188,10 +188,23 @@ class Publisher:
         """Name every subscriber's outcome."""
         return delivering.audit(self.store, issue_id)
 
-    def retry(self, issue_id: int, *, refused_temporarily: bool, unknown: bool, now: datetime) -> int:
+    def retry(
+        self,
+        issue_id: int,
+        *,
+        refused_temporarily: bool,
+        unknown: bool,
+        presumed: bool = False,
+        now: datetime,
+    ) -> int:
         """Let deliveries wait again, by the editor's word."""
         return delivering.retry(
-            self.store, issue_id, refused_temporarily=refused_temporarily, unknown=unknown, now=now
+            self.store,
+            issue_id,
+            refused_temporarily=refused_temporarily,
+            unknown=unknown,
+            presumed=presumed,
+            now=now,
         )
 
     # Subscribers

@@ -45,14 +45,23 @@ def _issue(context: Context, newsletter: str | None, number: int | None) -> Issu
     return context.publisher.issue(_newsletter(context, newsletter), number)
 
 
+def _past_issue(context: Context, newsletter: str | None, number: int | None) -> Issue:
+    """Find an issue to look at or to hold: its newsletter may be configured no longer."""
+    if newsletter is not None and context.publisher.issues(newsletter):
+        return context.publisher.issue(newsletter, number)
+    return _issue(context, newsletter, number)
+
+
 @issues.command("list")
 @newsletter_argument
 @json_option
 @pass_context
 def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
     """List the issues with their sums."""
-    name = _newsletter(context, newsletter) if newsletter else None
-    rows = [(one, context.publisher.account(one.id)) for one in context.publisher.issues(name)]
+    found = context.publisher.issues(newsletter)
+    if newsletter and not found:
+        _newsletter(context, newsletter)  # known, or never heard of
+    rows = [(one, context.publisher.account(one.id)) for one in found]
     if as_json:
         say_json([{**_facts(one), "account": account} for one, account in rows])
         return
@@ -96,7 +105,7 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
 @pass_context
 def show(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> None:
     """Show one issue: its posts and its sum."""
-    issue = _issue(context, newsletter, number)
+    issue = _past_issue(context, newsletter, number)
     account = context.publisher.account(issue.id)
     posts = context.publisher.posts_of(issue.id)
     if as_json:
@@ -222,7 +231,7 @@ def approve(context: Context, newsletter: str | None, number: int | None) -> Non
 @pass_context
 def hold(context: Context, newsletter: str | None, number: int | None, reason: str) -> None:
     """Hold an issue: nothing more of it is sent until it is delivered again. `stop` is the same."""
-    issue = _issue(context, newsletter, number)
+    issue = _past_issue(context, newsletter, number)
     context.publisher.hold(issue.id, now=datetime.now(UTC), reason=reason)
     say(f"{issue.newsletter} {issue.number} is held: {reason}")
 
@@ -275,6 +284,9 @@ def _say_what_next(issue: Issue, account: Account, stopped: bool) -> None:
         say(f"{account.waiting} wait for a later attempt: `newsletter run` makes it, or {again}")
     elif account.unknown:
         say(f"{account.unknown} are unknown: see `newsletter issues audit`, then `issues retry --unknown`")
+    elif account.presumed:
+        see = "see `newsletter issues audit`, then `issues retry --presumed`"
+        say(f"{account.presumed} are only presumed accepted: {see}")
 
 
 @issues.command()
@@ -282,16 +294,28 @@ def _say_what_next(issue: Issue, account: Account, stopped: bool) -> None:
 @number_option
 @click.option("--refused-temporarily", is_flag=True, help="Those given up after temporary refusals.")
 @click.option("--unknown", is_flag=True, help="Those whose fate is not known: some may get a second copy.")
+@click.option("--presumed", is_flag=True, help="Those presumed accepted after a crash: likewise.")
 @pass_context
 def retry(
-    context: Context, newsletter: str | None, number: int | None, refused_temporarily: bool, unknown: bool
+    context: Context,
+    newsletter: str | None,
+    number: int | None,
+    refused_temporarily: bool,
+    unknown: bool,
+    presumed: bool,
 ) -> None:
     """Let deliveries wait again, by your explicit word."""
-    if not (refused_temporarily or unknown):
-        raise InputError("what is to be tried again?", remedy="Add --refused-temporarily, --unknown, or both")
+    if not (refused_temporarily or unknown or presumed):
+        raise InputError(
+            "what is to be tried again?", remedy="Add --refused-temporarily, --unknown or --presumed"
+        )
     issue = _issue(context, newsletter, number)
     count = context.publisher.retry(
-        issue.id, refused_temporarily=refused_temporarily, unknown=unknown, now=datetime.now(UTC)
+        issue.id,
+        refused_temporarily=refused_temporarily,
+        unknown=unknown,
+        presumed=presumed,
+        now=datetime.now(UTC),
     )
     say(
         f"{count} wait again. Deliver them with: newsletter issues deliver {issue.newsletter} -n {issue.number}"
@@ -305,7 +329,7 @@ def retry(
 @pass_context
 def audit(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> int:
     """Name every subscriber's outcome and check the sum; exit 1 when it does not balance."""
-    issue = _issue(context, newsletter, number)
+    issue = _past_issue(context, newsletter, number)
     result = context.publisher.audit(issue.id)
     if as_json:
         say_json({**_facts(issue), "audit": result})

@@ -176,15 +176,21 @@ def audit(store: Store, issue_id: int) -> Audit:
 
 
 def retry(
-    store: Store, issue_id: int, *, refused_temporarily: bool = False, unknown: bool = False, now: datetime
+    store: Store,
+    issue_id: int,
+    *,
+    refused_temporarily: bool = False,
+    unknown: bool = False,
+    presumed: bool = False,
+    now: datetime,
 ) -> int:
     """Let deliveries wait again, by the editor's explicit word; return how many do.
 
-    Refused temporarily are those that expired or could not be rendered. A retry of the unknown may give a
-    reader a second copy; the history says so.
+    Refused temporarily are those that expired or could not be rendered. A retry of the unknown, or of those presumed
+    accepted, may give a reader a second copy; the history says so.
     """
     states = {DeliveryState.REFUSED} if refused_temporarily else set()
     if unknown:
         states.add(DeliveryState.UNKNOWN)
     with store.write() as tx:
-        return deliveries.retry(tx, issue_id, states=states, now=now)
+        return deliveries.retry(tx, issue_id, states=states, presumed=presumed, now=now)

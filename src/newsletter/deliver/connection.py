@@ -69,10 +69,7 @@ class Connection:
     def messages(self) -> Iterator[Message]:
         """Give messages one by one, each with its intent durable."""
         run = self.run
-        while not run.over.is_set():
-            delivery = run.take()
-            if delivery is None:
-                return
+        while (delivery := run.take()) is not None:
             message = self.render(delivery)
             if message is None or not run.await_turn():
                 continue

@@ -70,6 +70,7 @@ class Run:
         self.options = options
         self.clock = clock
         self.over = threading.Event()  # nothing more is taken
+        self.stop = self.over  # the caller's wish, heard by the connections before each message
         self.error: BaseException | None = None  # the first that was not a transport's
         self.given_up: TransportError | None = None
         self.ledger = Ledger(
@@ -98,11 +99,12 @@ class Run:
     ) -> None:
         """Deliver what is due with several of these connections; raise what stopped it."""
         watch = _Watch(self, progress)
+        self.stop = stop
         self.ledger.start()
         try:
             while not (stop.is_set() or self.over.is_set()) and self.peek(rewind=True):
                 answered, settled = self.answered, self.settled
-                self._round(connection, stop, watch)
+                self._round(connection, watch)
                 if self.ledger.error is not None:
                     break
                 self.ledger.flush()
@@ -118,12 +120,7 @@ class Run:
         if self.given_up is not None and not stop.is_set() and self.peek(rewind=True):
             raise self.given_up
 
-    def _round(
-        self,
-        connection: Callable[[Run], None],
-        stop: threading.Event,
-        watch: _Watch,
-    ) -> None:
+    def _round(self, connection: Callable[[Run], None], watch: _Watch) -> None:
         count = max(1, min(self.options.connections, len(self._rows)))
         threads = [
             threading.Thread(target=connection, args=(self,), name=f"connection {n}", daemon=True)
@@ -133,7 +130,7 @@ class Run:
             thread.start()
         while alive := [thread for thread in threads if thread.is_alive()]:
             alive[0].join(0.02)
-            if stop.is_set():
+            if self.stop.is_set():
                 self.over.set()
             if not watch.look():
                 return
@@ -147,7 +144,9 @@ class Run:
     # What the connections' threads call
 
     def take(self) -> Delivery | None:
-        """Return the next delivery that is due."""
+        """Return the next delivery that is due, None also when the run is to end."""
+        if self.over.is_set() or self.stop.is_set():
+            return None
         with self._feeding:
             self._refill()
             return self._rows.popleft() if self._rows else None
@@ -197,7 +196,8 @@ class Run:
                 self._unsent[key] += 1
             elif receipt.outcome is not Outcome.UNKNOWN:
                 self.answered += 1
-            return decision, self._breaker.note(receipt, decision.verdict, domain, attempt.at)
+            again = bool(delivery.reason)
+            return decision, self._breaker.note(receipt, decision.verdict, domain, attempt.at, again=again)
 
     def judge_quarantine(self, reason: str) -> str:
         """Take note that nothing could be rendered for somebody; return why the issue must stop for it."""

@@ -28,6 +28,7 @@ _FIRST: dict[Schedule, tuple[float, ...]] = {
 }
 _LONGEST = {Schedule.FULL: 12 * _HOUR, Schedule.DISABLED: 12 * _HOUR}
 _DOUBTFUL = "in doubt"
+_BEHIND = timedelta(minutes=5)
 _AT_ONCE = 2  # tries within one run that a lost connection costs before its message is put off
 
 
@@ -97,10 +98,12 @@ def _decide_unsent(
         Blame.CONTENT: now + back_off(Schedule.PLAIN, 2, salt),
         Blame.CONNECTION: None if unsent < _AT_ONCE else now + timedelta(minutes=5),
     }.get(verdict.blame)
+    domain = None
+    if verdict.blame is Blame.DOMAIN and until is not None:
+        domain, until = until, until + _BEHIND  # the domain's other readers get their turn first
     waiting = _to(
         delivery, DeliveryState.WAITING, attempt, reason=f"not sent: {words}", not_before=until, charged=False
     )
-    domain = until if verdict.blame is Blame.DOMAIN else None
     return Decision(settlement=waiting, verdict=verdict, put_off_domain=domain)
 
 
@@ -167,6 +170,8 @@ def _to(
     presumed: bool = False,
     charged: bool = True,
 ) -> Settlement:
+    if state is DeliveryState.WAITING and delivery.reason.startswith(_DOUBTFUL):
+        reason = f"{_DOUBTFUL} before; {reason}"  # one doubt a reader: it is not forgotten for a greylisting
     return Settlement(
         subscriber_id=delivery.reader.subscriber_id,
         state=state,
@@ -207,8 +212,13 @@ class Breaker:
     _run: list[str] = field(default_factory=list)
     _doubts: deque[datetime] = field(default_factory=deque)
 
-    def note(self, receipt: Receipt, verdict: Verdict, domain: str, now: datetime) -> str:
-        """Take note of a receipt; return why the issue must stop, or nothing."""
+    def note(
+        self, receipt: Receipt, verdict: Verdict, domain: str, now: datetime, *, again: bool = False
+    ) -> str:
+        """Take note of a receipt; return why the issue must stop, or nothing.
+
+        A message tried `again` was counted at its first try: those left over at the end are the odd ones anyhow.
+        """
         if verdict.blame is Blame.ISSUE:
             return f"the server takes no message of this issue: {words_of(receipt)}"
         if receipt.outcome is Outcome.UNKNOWN:
@@ -217,7 +227,7 @@ class Breaker:
             self._run.clear()
             self._window.append(False)
             return ""
-        if verdict.blame in (Blame.DOMAIN, Blame.CONTENT):
+        if verdict.blame in (Blame.DOMAIN, Blame.CONTENT) and not again:
             self._run.append(domain)
             if len(self._run) >= 3 and len(set(self._run)) >= 2:
                 return f"refused at several domains in a row for what we send: {words_of(receipt)}"

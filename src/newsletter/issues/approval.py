@@ -6,7 +6,7 @@ from datetime import datetime
 
 from newsletter.errors import InputError
 from newsletter.model import Issue, IssueState
-from newsletter.store import Store, Tx
+from newsletter.store import Store, Tx, deliveries
 from newsletter.store import issues as stored
 
 
@@ -17,6 +17,8 @@ def approve(store: Store, issue_id: int, *, now: datetime, reason: str = "") -> 
         if issue.state in (IssueState.COMPOSED, IssueState.HELD):
             state = IssueState.RELEASED if issue.released_at else IssueState.APPROVED
             stored.set_state(tx, issue_id, state, now=now, reason=reason)
+            if issue.released_at:
+                deliveries.resume(tx, issue_id, now=now)
         elif issue.state is IssueState.FINISHED:
             raise _wrong_state(issue, "approved")
         return _existing(tx, issue_id)

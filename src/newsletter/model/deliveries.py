@@ -28,6 +28,7 @@ DELIVERY_EDGES: frozenset[tuple[DeliveryState, DeliveryState]] = frozenset(
         (DeliveryState.ATTEMPTING, DeliveryState.REFUSED),
         (DeliveryState.ATTEMPTING, DeliveryState.WAITING),
         (DeliveryState.ATTEMPTING, DeliveryState.UNKNOWN),
+        (DeliveryState.ACCEPTED, DeliveryState.WAITING),  # presumed only, by the editor's explicit retry
         (DeliveryState.UNKNOWN, DeliveryState.ACCEPTED),
         (DeliveryState.UNKNOWN, DeliveryState.WAITING),
         (DeliveryState.REFUSED, DeliveryState.WAITING),  # the editor's explicit retry

@@ -5,11 +5,11 @@ Here are its beginning, its accounts and the editor's word; what happens while s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, func, insert, select, text, type_coerce, update
+from sqlalchemy import ColumnElement, Integer, Row, bindparam, func, insert, select, text, type_coerce, update
 
 from newsletter.errors import InputError
 from newsletter.model import (
@@ -53,9 +53,17 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
             "audience": tx.execute(_FREEZE, {"issue": issue_id, "now": now}).rowcount,
         }
     else:
-        waiting = (deliveries.c.issue_id == issue_id, deliveries.c.state == DeliveryState.WAITING)
-        tx.execute(update(deliveries).where(*waiting).values(changed_at=now))
+        resume(tx, issue_id, now=now)
     tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
+
+
+def resume(tx: Tx, issue_id: int, *, now: datetime) -> None:
+    """Let the time to expire of everybody who waits run from now, also of those who were tried before a hold."""
+    waiting = (deliveries.c.issue_id == issue_id, deliveries.c.state == DeliveryState.WAITING)
+    tx.execute(update(deliveries).where(*waiting).values(changed_at=now))
+    put_off = select(deliveries.c.subscriber_id).where(*waiting, deliveries.c.not_before.is_not(None))
+    epoch = tx.execute(select(issues.c.epoch).where(issues.c.id == issue_id)).scalar_one()
+    _note_retried(tx, issue_id, tx.execute(put_off).scalars().all(), epoch=epoch, now=now)
 
 
 def audience(tx: Tx, newsletter: str, *, now: datetime) -> int:
@@ -138,8 +146,10 @@ def history(tx: Tx, issue_id: int) -> dict[int, tuple[Attempt, ...]]:
     return {subscriber_id: tuple(lines) for subscriber_id, lines in found.items()}
 
 
-def retry(tx: Tx, issue_id: int, *, states: Collection[DeliveryState], now: datetime) -> int:
-    """Let the unknown, and the refused that were never refused for good, wait again; reopen the issue.
+def retry(
+    tx: Tx, issue_id: int, *, states: Collection[DeliveryState], presumed: bool = False, now: datetime
+) -> int:
+    """Let those in these states wait again, and those only presumed accepted; reopen the issue.
 
     Refused for good are those that a server rejected; expired and quarantined ones are not.
     """
@@ -147,24 +157,41 @@ def retry(tx: Tx, issue_id: int, *, states: Collection[DeliveryState], now: date
     if issue is None:
         raise _no_issue(issue_id)
     for_good = deliveries.c.reason.startswith(RefusalReason.REJECTED.value)
+    chosen: ColumnElement[bool] = deliveries.c.state.in_(sorted(states))
+    if presumed:
+        only_presumed = type_coerce(deliveries.c.presumed, Integer) == 1
+        chosen |= (deliveries.c.state == DeliveryState.ACCEPTED) & only_presumed
     again = (
         update(deliveries)
         .where(
             deliveries.c.issue_id == issue_id,
-            deliveries.c.state.in_(sorted(states)),
+            chosen,
             (deliveries.c.state != DeliveryState.REFUSED) | ~for_good,
+            deliveries.c.address != "",  # of one who was erased nobody is left to write to
         )
-        .values(state=DeliveryState.WAITING, attempts=0, not_before=None, changed_at=now, reason=RETRIED)
+        .values(
+            state=DeliveryState.WAITING,
+            attempts=0,
+            not_before=None,
+            changed_at=now,
+            reason=RETRIED,
+            presumed=False,
+        )
         .returning(deliveries.c.subscriber_id)
     )
     ids = list(tx.execute(again).scalars())
     if ids:
-        line = Attempt(at=now, epoch=issue.epoch, outcome=Outcome.NOT_SENT, stage=Stage.LOCAL, text=RETRIED)
-        tx.execute(insert(attempts), [line_of(issue_id, subscriber_id, line) for subscriber_id in ids])
+        _note_retried(tx, issue_id, ids, epoch=issue.epoch, now=now)
         if issue.state is IssueState.FINISHED:
             reopened = {"state": IssueState.RELEASED, "finished_at": None}
             tx.execute(update(issues).where(issues.c.id == issue_id).values(reopened))
     return len(ids)
+
+
+def _note_retried(tx: Tx, issue_id: int, ids: Sequence[int], *, epoch: int, now: datetime) -> None:
+    line = Attempt(at=now, epoch=epoch, outcome=Outcome.NOT_SENT, stage=Stage.LOCAL, text=RETRIED)
+    if ids:
+        tx.execute(insert(attempts), [line_of(issue_id, subscriber_id, line) for subscriber_id in ids])
 
 
 def line_of(issue_id: int, subscriber_id: int, attempt: Attempt) -> dict[str, Any]:

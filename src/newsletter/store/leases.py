@@ -171,11 +171,28 @@ def among(tx: Tx, ids: Iterable[int]) -> Any:
 
 
 def settle(tx: Tx, lease: Lease, settlements: Sequence[Settlement], *, now: datetime) -> None:
-    """Write outcomes of this owner's attempts, or of what was never tried; LeaseLost when a row is not ours."""
+    """Write outcomes of this owner's attempts, or of what was never tried.
+
+    Raises LeaseLost when a row is not as it was left. Who was never tried may have left meanwhile: that stands.
+    """
     tried = [one for one in settlements if one.before is DeliveryState.ATTEMPTING]
     _settle(tx, lease, tried, now, "state = 'attempting' AND epoch = :epoch")
-    untried = [one for one in settlements if one.before is DeliveryState.WAITING]
-    _settle(tx, lease, untried, now, "state = 'waiting'")
+    untried = {one.subscriber_id: one for one in settlements if one.before is DeliveryState.WAITING}
+    if not untried:
+        return
+    bound = {"issue": lease.issue_id, "newsletter": lease.newsletter, "epoch": lease.epoch, "now": now}
+    bound["ids"] = among(tx, untried)
+    tx.execute(_drop(tx.dialect.name), bound)
+    staying = tx.execute(_not_suppressed(tx.dialect.name), bound).scalars()
+    _settle(tx, lease, [untried[one] for one in staying], now, "state = 'waiting'")
+
+
+@cache
+def _not_suppressed(dialect: str) -> TextClause:
+    return text(
+        f"""SELECT subscriber_id FROM deliveries
+        WHERE issue_id = :issue AND state <> 'suppressed' AND {_AMONG[dialect]}"""  # noqa: S608  (constant texts only)
+    )
 
 
 def _settle(tx: Tx, lease: Lease, settlements: Sequence[Settlement], now: datetime, source: str) -> None:

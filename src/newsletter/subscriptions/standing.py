@@ -113,7 +113,7 @@ def _wish(
     wording: str = "",
 ) -> Change:
     person = subscribers.by_id(tx, subscriber_id)
-    before = _standing(tx, subscriber_id, newsletter)
+    before = _standing(tx, subscriber_id, newsletter, now=now)
     if person is None or before is Standing.SUPPRESSED or _suppressed(tx, person):
         return Change(newsletter=newsletter, before=before, after=before)
     after, act = {
@@ -149,10 +149,14 @@ def _wish(
     return Change(newsletter=newsletter, before=before, after=after)
 
 
-def _standing(tx: Tx, subscriber_id: int, newsletter: str) -> Standing | None:
+def _standing(tx: Tx, subscriber_id: int, newsletter: str, *, now: datetime | None = None) -> Standing | None:
+    """Return how a subscription stands; at an instant, a pause that has passed by then is over."""
     person = Subscriber(address="", id=subscriber_id)
     one = subscribers.subscriptions_of(tx, [person]).get(subscriber_id, {}).get(newsletter)
-    return one.standing if one else None
+    if one is None:
+        return None
+    over = now is not None and one.paused_until is not None and one.paused_until <= now
+    return Standing.ACTIVE if over and one.standing is Standing.PAUSED else one.standing
 
 
 def _suppressed(tx: Tx, person: Subscriber) -> bool:

@@ -31,6 +31,7 @@ _NO_SUCH_USER = re.compile(
 )
 _FULL = re.compile(r"quota|mailbox.{0,20}\bfull\b|over\s?limit|storage limit", re.IGNORECASE)
 _GREYLIST = re.compile(r"grey-?\s?list|gray-?\s?list", re.IGNORECASE)
+_OUT_OF_STEP = frozenset({"5.5.1", "5.5.2", "5.5.5"})  # not 5.5.0, which large providers say of a mailbox
 _BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 
 
@@ -129,7 +130,7 @@ def judge(stage: Stage, reply: Reply) -> Verdict:
         return DOUBT if stage is Stage.END_OF_DATA else LOST_CONNECTION
     if stage is Stage.MAIL:
         return OUR_FAULT if kind == 5 else BUSY_SERVER
-    if reply.code in (500, 502, 503) or reply.enhanced.startswith("5.5."):
+    if reply.code in (500, 502, 503) or reply.enhanced in _OUT_OF_STEP:
         return LOST_CONNECTION  # the two sides no longer speak of the same thing
     if kind == 4:
         return _judge_temporary(stage, reply)
