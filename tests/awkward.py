@@ -171,7 +171,6 @@ ISSUE = Issue(
     state=IssueState.FINISHED,
     subject="The Herald: cranes & wheat",
     html="<!DOCTYPE html><html><head><title>x</title></head><body><p>Digest</p></body></html>",
-    text="Digest",
     sha256="0" * 64,
     intro_html="<p>Good morning.</p>",
     released_at=instant(9, 20),

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import quopri
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from pathlib import Path
 
 from newsletter import templating
 from newsletter.compose import Corrected
-from newsletter.digest import Digest, Looks, Mailer, MailSettings, Material, Signer, compile_digest
+from newsletter.digest import (
+    Digest,
+    Looks,
+    Mailer,
+    MailSettings,
+    Material,
+    Signer,
+    compile_digest,
+    template_names,
+    thaw,
+)
+from newsletter.digest.encoding import quoted_printable
 from newsletter.model import (
     Author,
     Citation,
@@ -159,12 +172,15 @@ def material(**values: object) -> Material:
     return Material(**(filled | values))  # type: ignore[arg-type]  # keyword by keyword
 
 
-RENDER = partial(templating.render, templating.environment())
+def templates(told: Material, folder: Path | None = None) -> templating.TemplateSet:
+    """Return the packaged templates of an issue, those of a folder first."""
+    return templating.template_set(templating.environment(folder), *template_names(told))
 
 
-def compiled(**values: object) -> Digest:
-    """Compile the material with the packaged templates."""
-    return compile_digest(material(**values), RENDER)
+def compiled(*, folder: Path | None = None, **values: object) -> Digest:
+    """Compile the material with the packaged templates, those of a folder first."""
+    told = material(**values)
+    return compile_digest(told, templates(told, folder))
 
 
 def settings(**values: object) -> MailSettings:
@@ -199,7 +215,6 @@ def issue_of(digest: Digest, **values: object) -> Issue:
             subject="The Herald Weekly: Cranes & ships",
             dated=NOW,
             html=digest.html,
-            text=digest.text,
             sha256="ab" * 32,
         ),
         **values,  # type: ignore[arg-type]  # keyword by keyword
@@ -211,6 +226,29 @@ ANN = Reader(
 )
 
 
-def mailer(*signers: Signer, **values: object) -> Mailer:
+def mailer(*signers: Signer, folder: Path | None = None, **values: object) -> Mailer:
     """Return the mailer of the compiled material."""
-    return Mailer(issue_of(compiled(**values)), settings(signers=signers))
+    return mailer_of(compiled(folder=folder, **values), signers=signers)
+
+
+def mailer_of(digest: Digest, issue: Issue | None = None, **values: object) -> Mailer:
+    """Return the mailer of a digest."""
+    frozen = thaw(digest.frozen)
+    templates = templating.TemplateSet(frozen.templates)
+    return Mailer(issue or issue_of(digest), frozen, templates, settings(**values))
+
+
+def text_of(digest: Digest) -> str:
+    """Return the text part as one reader sees it."""
+    return mailer_of(digest).fill(ANN)[1]
+
+
+def rewritten(message: bytes, kind: str, old: str, new: str) -> bytes:
+    """Return a message with a text replaced in its `html` or `plain` part."""
+    start, part, rest = re.split(
+        rb"(text/%b;.*?\r\n\r\n.*?\r\n)(?=--=_)" % kind.encode(), message, flags=re.S
+    )
+    head, _, body = part.partition(b"\r\n\r\n")
+    told = quopri.decodestring(body).decode().replace("\r\n", "\n")
+    assert old in told
+    return b"".join((start, head, b"\r\n\r\n", quoted_printable(told.replace(old, new)), rest))

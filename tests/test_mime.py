@@ -15,16 +15,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from letters import ANN, compiled, issue_of
-from letters import settings as mail_settings
+from letters import ANN, compiled, issue_of, mailer_of
 from newsletter.checks.digest import check_message
-from newsletter.digest import Mailer, headers
+from newsletter.digest import headers
 from newsletter.digest.encoding import quoted_printable
 from newsletter.errors import InputError
 from newsletter.model import Reader
 
 DIGEST = compiled()
-MAILER = Mailer(issue_of(DIGEST), mail_settings())
+MAILER = mailer_of(DIGEST)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=120)
 
 
@@ -87,7 +86,7 @@ def test_the_envelope_is_verp_and_fits_a_local_part() -> None:
 
 def test_a_long_newsletter_name_leaves_the_mailto_valid() -> None:
     name = "a-very-long-name-of-a-newsletter-indeed-so"
-    content = Mailer(issue_of(DIGEST, newsletter=name), mail_settings(newsletter=name))(ANN).content
+    content = mailer_of(DIGEST, issue_of(DIGEST, newsletter=name), newsletter=name)(ANN).content
     mailto = re.search(r"<mailto:([^>]*)>", raw_fields(content)["List-Unsubscribe"][0])
     assert mailto is not None
     assert mailto[1].startswith("u@bounces.example.org?subject=k1.12.")
@@ -95,7 +94,7 @@ def test_a_long_newsletter_name_leaves_the_mailto_valid() -> None:
 
 
 def test_the_same_reader_gets_the_same_bytes_and_another_reader_others() -> None:
-    again = Mailer(issue_of(compiled()), mail_settings())
+    again = mailer_of(compiled())
     assert again(ANN) == MAILER(ANN)
     other = again(Reader(subscriber_id=13, address="bob@example.org"))
     first, second = raw_fields(MAILER(ANN).content), raw_fields(other.content)

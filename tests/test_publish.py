@@ -50,7 +50,7 @@ def send(store: Store, seqs: Iterable[int]) -> None:
     with store.write() as tx:
         issues.ensure_newsletter(tx, "weekly", NOW)
         placed = [(seq, Placement.INCLUDED, NOW) for seq in seqs]
-        number = issues.add(tx, replace(ISSUE, id=0, composed_at=NOW), placed)
+        number = issues.add(tx, replace(ISSUE, id=0, composed_at=NOW), placed, frozen="{}")
         issues.set_state(tx, number, IssueState.RELEASED, now=NOW)
 
 

@@ -158,6 +158,7 @@ class Publisher:
         """Deliver what waits of a released issue, until its newsletter's next slot at the latest."""
         with self.store.read() as tx:
             issue = stored_issues.by_id(tx, issue_id)
+            frozen = stored_issues.frozen(tx, issue_id) if issue is not None else ""
         if issue is None:
             raise InputError(
                 f"there is no issue with the id {issue_id}", remedy="See: newsletter issues list"
@@ -166,7 +167,7 @@ class Publisher:
         return delivering.deliver(
             self.store,
             issue_id,
-            render=composing.mailer(self.config, issue),
+            render=composing.mailer(self.config, issue, frozen),
             connect=transport_factory(self.config, self.config.delivery.transport),
             options=delivering.options_of(self.config, expires_at=schedule.next_slot(rule, issue.due)),
             clock=lambda: datetime.now(UTC),

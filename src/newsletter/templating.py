@@ -5,10 +5,14 @@ Sandboxed, autoescaped, strict about undefined names. Text of posts and people i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import jinja2
+from jinja2 import meta, nodes
 from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import Markup, escape
 
 from newsletter.errors import TemplateError
 
@@ -21,8 +25,12 @@ def environment(overrides: Path | None = None) -> jinja2.Environment:
     Names are paths such as `web/post.html.j2`; only names with `.html` before `.j2` are escaped.
     """
     folders = [folder for folder in (overrides, PACKAGED) if folder is not None and folder.is_dir()]
-    return SandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(folders),
+    return _environment(jinja2.FileSystemLoader(folders))
+
+
+def _environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
+    env = SandboxedEnvironment(
+        loader=loader,
         autoescape=lambda name: name is None or ".html" in name or ".xml" in name,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -30,6 +38,71 @@ def environment(overrides: Path | None = None) -> jinja2.Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
+    env.filters["sentence"] = sentence
+    return env
+
+
+@jinja2.pass_eval_context
+def sentence(context: nodes.EvalContext, pattern: str, **said: object) -> str:
+    """Fill the `{…}` of a sentence, each by what was said for it; what is missing becomes empty."""
+    pieces: list[object] = []
+    for piece in pattern.split("{"):
+        name, brace, rest = piece.partition("}")
+        pieces += [said.get(name, ""), rest] if brace else [piece]
+    if context.autoescape:
+        return Markup("").join(escape(one) for one in pieces)
+    return "".join(str(one) for one in pieces)
+
+
+class TemplateSet:
+    """A few templates and all that they include, held as texts: what is rendered later is what was read once."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        """Hold these texts, by name."""
+        self.sources = dict(sources)
+        self._env = _environment(jinja2.FunctionLoader(self._load))
+
+    def _load(self, name: str) -> tuple[str, str, None] | None:
+        return (self.sources[name], name, None) if name in self.sources else None
+
+    def render(self, name: str, **values: object) -> str:
+        """Render one of the templates."""
+        return render(self._env, name, **values)
+
+    @cached_property
+    def trees(self) -> dict[str, nodes.Template]:
+        """The syntax tree of each; TemplateError with file and line for what is no template."""
+        return {name: _parse(self._env, name, source) for name, source in self.sources.items()}
+
+
+def template_set(env: jinja2.Environment, *names: str) -> TemplateSet:
+    """Read templates and all that they include; an include whose name is computed is an error."""
+    assert env.loader is not None
+    sources: dict[str, str] = {}
+    wanted = list(names)
+    while wanted:
+        name = wanted.pop()
+        if name in sources:
+            continue
+        try:
+            sources[name] = env.loader.get_source(env, name)[0]
+        except jinja2.TemplateNotFound as e:
+            raise TemplateError(f"the template {name} is missing", where=name, remedy="Add the file") from e
+        for other in meta.find_referenced_templates(_parse(env, name, sources[name])):
+            if other is None:
+                raise TemplateError(
+                    "an included template must be named", where=name, remedy="Write its name as a text"
+                )
+            wanted.append(other)
+    return TemplateSet({name: sources[name] for name in sorted(sources)})
+
+
+def _parse(env: jinja2.Environment, name: str, source: str) -> nodes.Template:
+    try:
+        return env.parse(source, name, name)
+    except jinja2.TemplateSyntaxError as e:
+        where = f"{name}:{e.lineno}"
+        raise TemplateError(e.message or "a syntax error", where=where, remedy="Mend that line") from e
 
 
 def render(env: jinja2.Environment, name: str, **values: object) -> str:

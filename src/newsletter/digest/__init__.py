@@ -1,41 +1,43 @@
 """The digest: the e-mail form of an issue, in HTML and text, and the messages made of it.
 
-`compile_digest` renders an issue once, with slots for what differs between readers; `Mailer` makes the bytes of
-each reader's message; `archive_html` makes the page for nobody in particular.
+`compile_digest` freezes an issue and draws its archive page; `Mailer` compiles what readers share and makes the
+bytes of each reader's message.
 """
 
 from newsletter.digest.compiling import LIMIT, compile_digest
 from newsletter.digest.dkim import Signer, read_signer
-from newsletter.digest.mailer import Mailer, MailSettings, archive_html
+from newsletter.digest.frozen import Frozen, thaw
+from newsletter.digest.mailer import Mailer, MailSettings
 from newsletter.digest.material import (
     Depth,
     Digest,
     Looks,
     Material,
-    Render,
     issue_url,
     post_url,
     subject_of,
     title_of,
 )
+from newsletter.digest.rendering import template_names
 from newsletter.digest.wording import day
 
 __all__ = [
     "LIMIT",
     "Depth",
     "Digest",
+    "Frozen",
     "Looks",
     "MailSettings",
     "Mailer",
     "Material",
-    "Render",
     "Signer",
-    "archive_html",
     "compile_digest",
     "day",
     "issue_url",
     "post_url",
     "read_signer",
     "subject_of",
+    "template_names",
+    "thaw",
     "title_of",
 ]

@@ -1,72 +1,81 @@
-"""Compile an issue once: choose how much of each post fits, render both parts, inline, mark the slots."""
+"""Compile an issue once: choose how much of each post fits, draw the archive's page, freeze all that mails need."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
-from newsletter.digest import plain, slots, wording
-from newsletter.digest.encoding import quoted_printable
-from newsletter.digest.inlining import inline_styles
-from newsletter.digest.markup import WIDTH
-from newsletter.digest.material import Depth, Digest, Material, Render, shorten, title_of
-from newsletter.digest.plain import Notes
-from newsletter.digest.stories import EXCERPT, Tellings, lines_of, pieces_of, tell, tell_correction
-from newsletter.digest.wording import Wording
+from newsletter.digest import slots, templates
+from newsletter.digest.frozen import Frozen, freeze, seed_of
+from newsletter.digest.material import Digest, Material
+from newsletter.digest.rendering import (
+    NAMES,
+    Plan,
+    draw_html,
+    render_html,
+    render_text,
+    template_names,
+    tongue_of,
+    view,
+)
+from newsletter.digest.stories import EXCERPT
+from newsletter.digest.templates import TemplateSet
+from newsletter.digest.tracing import FIELDS, Test, Trace, plain, traced
+from newsletter.digest.variants import Variants
 from newsletter.errors import InputError
-from newsletter.model import Post
 
 LIMIT = 90_000  # bytes of a whole message; Gmail cuts off near 102,000
-_AROUND = 7_000  # bytes: headers, signatures, boundaries, and what the slots' values add
+_AROUND = 4_000  # bytes: headers and signatures
+_VALUE = 150  # bytes that a slot's value takes
 _ROOMS = (EXCERPT, 480, 300, 0)  # characters of text a post may have, in order of preference
-_CONTENTS_FROM = 6  # posts, from which on there is a table of contents
+_SAMPLE = dict.fromkeys(FIELDS, "x")  # a reader of whom everything is known
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How much to show: so many posts, the first `full` of them whole, the others in `room` characters."""
-
-    posts: int
-    full: int
-    room: int
-
-
-def compile_digest(material: Material, render: Render) -> Digest:
-    """Render an issue into a digest that makes messages of at most LIMIT bytes.
+def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
+    """Compile an issue into a digest that makes messages of at most LIMIT bytes.
 
     When it is too large, first fewer posts are shown in full, then excerpts are shorter, then posts are left out,
-    always at the end of a block and said in the digest's notes. Raises InputError when not even one post fits.
+    always at the end of a block and said in the digest's notes. Raises InputError when not even one post fits, and
+    TemplateError for templates that name what does not exist or put a reader's field where it may not stand.
     """
-    made: dict[_Plan, Digest] = {}
+    templates.check(chosen.trees, NAMES)
+    weights: dict[Plan, int] = {}
 
-    def fits(plan: _Plan) -> bool:
-        if plan not in made:
-            made[plan] = _render(material, plan, render)
-        return _weight(made[plan]) <= LIMIT
+    def fits(plan: Plan) -> bool:
+        if plan not in weights:
+            weights[plan] = _weigh(Frozen(material=material, plan=plan, templates=chosen.sources), chosen)
+        return weights[plan] <= LIMIT
 
     plan = _choose(material, fits)
-    digest = made[plan]
-    return replace(digest, left_out=material.posts[plan.posts :], notes=tuple(_notes(material, plan)))
+    frozen = Frozen(material=material, plan=plan, templates=chosen.sources)
+    _try(frozen, chosen)
+    seen = view(material, plan, tongue_of(material))
+    told = zip(material.posts, seen.stories, strict=False)
+    return Digest(
+        html=render_html(seen, None, chosen),
+        frozen=freeze(frozen),
+        depths={post.seq: story.depth for post, story in told},
+        left_out=material.posts[plan.posts :],
+        notes=(*_notes(material, plan), *_of_templates(chosen)),
+    )
 
 
-def _choose(material: Material, fits: Callable[[_Plan], bool]) -> _Plan:
+def _choose(material: Material, fits: Callable[[Plan], bool]) -> Plan:
     count = len(material.posts)
     if material.full_text:
-        full = _most(count, lambda n: fits(_Plan(count, n, EXCERPT)))
+        full = _most(count, lambda n: fits(Plan(count, n, EXCERPT)))
         if full is not None:
-            return _Plan(count, full, EXCERPT)
+            return Plan(count, full, EXCERPT)
     for room in _ROOMS:
-        if fits(_Plan(count, 0, room)):
-            return _Plan(count, 0, room)
-    posts = _most(count, lambda n: fits(_Plan(n, 0, 0)))
+        if fits(Plan(count, 0, room)):
+            return Plan(count, 0, room)
+    posts = _most(count, lambda n: fits(Plan(n, 0, 0)))
     if not posts:
         raise InputError(
             f"not even one post fits into a message of {LIMIT:,} bytes",
             where=f"issue {material.number} of {material.newsletter}",
             remedy="Shorten the introduction, or the summary of the newest post",
         )
-    return _Plan(posts, 0, 0)
+    return Plan(posts, 0, 0)
 
 
 def _most(highest: int, fits: Callable[[int], bool]) -> int | None:
@@ -80,7 +89,33 @@ def _most(highest: int, fits: Callable[[int], bool]) -> int | None:
     return low if low >= 0 else None
 
 
-def _notes(material: Material, plan: _Plan) -> Iterator[str]:
+def _weigh(frozen: Frozen, chosen: TemplateSet) -> int:
+    """Return how many bytes a message has at most, for a reader of whom everything is known."""
+    made = Variants(frozen, chosen, (b"", b"", b"")).segments(_SAMPLE)
+    return made.size + made.count * _VALUE + _AROUND
+
+
+def _try(frozen: Frozen, chosen: TemplateSet) -> None:
+    """Render for readers who answer each question of the templates in either way: no branch is first met at sending."""
+    seen = view(frozen.material, frozen.plan, tongue_of(frozen.material))
+    words, asked = slots.words(seed_of(frozen)), set[Test]()
+    waiting = [_SAMPLE, dict.fromkeys(FIELDS, "")]
+    follow = not any(templates.untraceable(chosen.trees))
+    while waiting:
+        values = waiting.pop()
+        trace = Trace(values, words)
+        reader = traced(trace) if follow else plain(values)
+        page = slots.mark(draw_html(seen, reader, chosen), words)
+        slots.split_html(page, template_names(frozen.material)[0])
+        render_text(seen, reader, chosen)
+        for test, outcome in trace.tests.items():
+            if test not in asked:
+                asked.add(test)
+                other = "" if outcome else test.constant or "x"
+                waiting.append({**values, test.field: other})
+
+
+def _notes(material: Material, plan: Plan) -> Iterator[str]:
     if material.full_text and plan.full < plan.posts:
         yield f"{plan.posts - plan.full} of {plan.posts} posts are shortened: a message may have {LIMIT:,} bytes"
     elif plan.room != EXCERPT and not material.full_text:
@@ -89,77 +124,10 @@ def _notes(material: Material, plan: _Plan) -> Iterator[str]:
         yield f"{len(material.posts) - plan.posts} posts are left out: a message may have {LIMIT:,} bytes"
 
 
-def _weight(digest: Digest) -> int:
-    return len(quoted_printable(digest.html)) + len(quoted_printable(digest.text)) + _AROUND
-
-
-def _render(material: Material, plan: _Plan, render: Render) -> Digest:
-    words = slots.words(hashlib.sha256(repr((material, plan)).encode()).hexdigest()[:32])
-    looks, said = material.looks, wording.wording(material.looks.language)
-    shared = Tellings(looks=looks, words=said, titles=material.titles, notes=Notes())
-    intro_lines = lines_of(material.intro_html, looks, said, shared.notes)
-    posts = material.posts[: plan.posts]
-    stories = tuple(
-        tell(post, Depth.FULL if place < plan.full else Depth.EXCERPT, plan.room, shared)
-        for place, post in enumerate(posts)
-    )
-    view = {
-        "issue": material,
-        "looks": looks,
-        "theme": looks.theme,
-        "words": said,
-        "slot": words,
-        "column": WIDTH,
-        "direction": wording.direction(looks.language),
-        "when": wording.day(material.due, looks.timezone, looks.language, style="full"),
-        "preview": _preview(material, posts, said),
-        "intro": pieces_of(material.intro_html, looks),
-        "intro_lines": intro_lines,
-        "contents": stories if len(stories) >= _CONTENTS_FROM else (),
-        "stories": stories,
-        "corrections": [tell_correction(one, material.newsletter, shared) for one in material.corrections],
-    }
-    page = inline_styles(render("digest/digest.html.j2", **view))
-    text = render("digest/digest.txt.j2", **view, wrap=_wrap, underlined=_underlined)
-    return Digest(
-        html=slots.mark(page, words),
-        text=slots.mark(_settle(text), words),
-        depths={post.seq: story.depth for post, story in zip(posts, stories, strict=True)},
-    )
-
-
-def _preview(material: Material, posts: tuple[Post, ...], words: Wording) -> str:
-    """Return the visible first line, which mail programs show beside the subject; never of a noted post."""
-    free = next((post for post in posts if post.content_note is None), None)
-    if free is None:
-        return words.fallback_subject.format(title=material.title, number=material.number)
-    line = _first_sentence(free.summary or title_of(free))
-    others = len(posts) - 1
-    if not others:
-        return line
-    more = words.and_more[others > 1].format(count=others)
-    return f"{line if line[-1] in '.!?…' else line + '.'} {more}"
-
-
-def _first_sentence(text: str) -> str:
-    """Return a text of at most 150 characters: whole, up to a clause's end, or cut at a word."""
-    text = " ".join(text.split())
-    if len(text) <= 150:
-        return text
-    end = max(text.rfind(sign, 60, 150) for sign in (". ", "; ", ": "))
-    return f"{text[:end]}." if end > 0 else shorten(text, 150)
-
-
-def _wrap(text: str, first: str = "", rest: str = "") -> str:
-    return "\n".join(plain.wrap(text, first=first, rest=rest))
-
-
-def _underlined(text: str, stroke: str) -> str:
-    return "\n".join(plain.underlined(text, stroke))
-
-
-def _settle(text: str) -> str:
-    """Leave at most one empty line between lines, no space at their ends, one line end at the end."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    kept = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
-    return "\n".join(kept).strip("\n") + "\n"
+def _of_templates(chosen: TemplateSet) -> Iterator[str]:
+    places = list(templates.untraceable(chosen.trees))
+    if places:
+        yield (
+            f"each reader's message is rendered alone, which is slow, because of {', '.join(places[:3])}"
+            f"{' and others' if places[3:] else ''}: there more is done with the reader than print and compare"
+        )

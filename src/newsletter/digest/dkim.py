@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +49,7 @@ _OVERSIGNED = (
     "List-Unsubscribe",
     "List-Unsubscribe-Post",
 )
+_PADDING, _SHA256 = padding.PKCS1v15(), hashes.SHA256()
 _SPACE = re.compile(rb"[ \t]+")
 _NOT_RELAXED = (b"  ", b"\t", b" \r\n")
 _TRAILING = re.compile(rb"[ \t]+(?=\r\n)")
@@ -86,15 +86,61 @@ def read_signer(domain: str, selector: str, pem: bytes, where: str) -> Signer:
     return Signer(domain=domain, selector=selector, key=key)
 
 
-def sign(fields: Sequence[bytes], body: bytes, signers: Sequence[Signer], when: datetime) -> bytes:
-    """Return one DKIM-Signature field for each signer, to be put before the fields; the same input, the same bytes."""
-    if not signers:
-        return b""
-    digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest()).decode()
-    chosen = _choose(fields)
-    names = ":".join(name for name, _ in chosen)
-    canonical = b"".join(_relaxed(field) for _, field in chosen if field)
-    return b"".join(_signature(one, names, digest, canonical, when) for one in signers)
+class Seal:
+    """Signs the messages of one issue: what they have in common is made canonical once."""
+
+    def __init__(
+        self, same: Sequence[bytes], own: Sequence[str], signers: Sequence[Signer], when: datetime
+    ) -> None:
+        """Take the fields that all messages share, the names of those that each has of its own, in their order."""
+        present = [_name(field) for field in same] + [name.lower() for name in own]
+        assert len(present) == len(set(present)), "a field occurs once"
+        chosen = [(field, name) for name in SIGNED for field in same if _name(field) == name.lower()]
+        signed = [name for _, name in chosen] + [name for name in own if name in SIGNED]
+        absent = [name for name in ("List-Post",) if name.lower() not in present]
+        names = _fold_names(":".join([*signed, *_OVERSIGNED, *absent]))
+        self._own = [name in SIGNED for name in own]
+        self._same = b"".join(_relaxed(field) for field, _ in chosen)
+        self._keys = [_Key(one, names, when) for one in signers]
+
+    def sign(self, own: Sequence[bytes], body: bytes) -> bytes:
+        """Return one DKIM-Signature field for each signer, to be put before all fields; the same in, the same out."""
+        if not self._keys:
+            return b""
+        digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest())
+        canonical = self._same + b"".join(
+            _relaxed(field) for field, signed in zip(own, self._own, strict=True) if signed
+        )
+        return b"".join(key.sign(canonical, digest) for key in self._keys)
+
+
+class _Key:
+    """One signer's field, as it is written and as it is signed, without the hash of a body."""
+
+    def __init__(self, signer: Signer, names: str, when: datetime) -> None:
+        before = (
+            f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed;\r\n"
+            f" d={signer.domain}; s={signer.selector};\r\n t={int(when.timestamp())}; bh="
+        ).encode()
+        after = f";\r\n h={names};\r\n b=".encode()
+        self._written = before, after
+        relaxed = _relaxed(before + b"|" + after).removesuffix(b"\r\n")
+        self._before, _, self._after = relaxed.partition(b"|")
+        self._key = signer.key
+
+    def sign(self, canonical: bytes, digest: bytes) -> bytes:
+        signed = b"".join((canonical, self._before, digest, self._after))
+        if isinstance(self._key, RSAPrivateKey):
+            raw = self._key.sign(signed, _PADDING, _SHA256)
+        else:
+            raw = self._key.sign(hashlib.sha256(signed).digest())
+        value = base64.b64encode(raw)
+        folded = b"\r\n ".join([value[at : at + 72] for at in range(0, len(value), 72)])
+        return b"".join((self._written[0], digest, self._written[1], folded, b"\r\n"))
+
+
+def _name(field: bytes) -> str:
+    return field.partition(b":")[0].decode().lower()
 
 
 def relaxed_body(body: bytes) -> bytes:
@@ -105,36 +151,13 @@ def relaxed_body(body: bytes) -> bytes:
     return stripped + b"\r\n" if stripped else b""
 
 
-def _choose(fields: Sequence[bytes]) -> list[tuple[str, bytes]]:
-    """Return the signed names in order, each with its field; an empty field for one that does not occur (again)."""
-    by_name = {field.partition(b":")[0].decode().lower(): field for field in fields}
-    present = Counter(field.partition(b":")[0].decode().lower() for field in fields)
-    assert all(count == 1 for count in present.values())
-    chosen = [(name, by_name[name.lower()]) for name in SIGNED if name.lower() in by_name]
-    absent = [(name, b"") for name in ("List-Post",) if name.lower() not in by_name]
-    return [*chosen, *((name, b"") for name in _OVERSIGNED), *absent]
-
-
 def _relaxed(field: bytes) -> bytes:
     name, _, value = field.partition(b":")
-    value = _SPACE.sub(b" ", value.replace(b"\r\n", b"")).strip(b" ")
+    value = value.replace(b"\r\n", b"")
+    if b"  " in value or b"\t" in value:
+        value = _SPACE.sub(b" ", value)
+    value = value.strip(b" \t")
     return name.lower().strip(b" \t") + b":" + value + b"\r\n"
-
-
-def _signature(signer: Signer, names: str, digest: str, canonical: bytes, when: datetime) -> bytes:
-    head = (
-        f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed;\r\n"
-        f" d={signer.domain}; s={signer.selector};\r\n"
-        f" t={int(when.timestamp())}; bh={digest};\r\n"
-        f" h={_fold_names(names)};\r\n b="
-    )
-    signed = canonical + _relaxed(head.encode()).removesuffix(b"\r\n")
-    if isinstance(signer.key, RSAPrivateKey):
-        raw = signer.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
-    else:
-        raw = signer.key.sign(hashlib.sha256(signed).digest())
-    value = base64.b64encode(raw).decode()
-    return (head + "\r\n ".join(value[at : at + 72] for at in range(0, len(value), 72)) + "\r\n").encode()
 
 
 def _fold_names(names: str) -> str:

@@ -11,6 +11,7 @@ import base64
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 import idna
 
@@ -37,18 +38,23 @@ def checked(value: str, where: str) -> str:
 
 def ascii_address(address: str, where: str) -> str:
     """Return an address with its domain in IDNA form (UTS 46); a non-ASCII local part stays as it is."""
-    checked(address, where)
-    local, at, domain = address.rpartition("@")
-    try:
-        encoded = idna.encode(domain, uts46=True).decode() if at else ""
-    except idna.IDNAError:
-        encoded = ""
+    local, _, domain = checked(address, where).rpartition("@")
+    encoded = _ascii_domain(domain)
     plain = _LOCAL.fullmatch(local) and ".." not in local and local[0] != "." and local[-1] != "."
     if not encoded or not plain or len(local.encode()) > 64 or len(encoded) > 253:
         raise InputError(
             f"{address[:80]!r} is not an e-mail address", where=where, remedy="Correct it where it comes from"
         )
     return f"{local}@{encoded}"
+
+
+@lru_cache(maxsize=4096)
+def _ascii_domain(domain: str) -> str:
+    """Return a domain in IDNA form, nothing for what is none."""
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        return ""
 
 
 def text(name: str, value: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,9 +15,6 @@ from newsletter.digest.wording import wording
 from newsletter.model import Post
 
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
-
-#: Renders a named template with values.
-Render = Callable[..., str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +73,14 @@ class Depth(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """A compiled digest: both bodies with their slots open.
+    """A compiled digest: the archive's page, spoken to nobody, and all that mails are made of, frozen.
 
     `depths` says by seq how much of each post it holds, `left_out` which posts had no room at all (they were the
     last), `notes` what else an editor should know.
     """
 
     html: str
-    text: str
+    frozen: str
     depths: Mapping[int, Depth]
     left_out: tuple[Post, ...] = ()
     notes: tuple[str, ...] = ()

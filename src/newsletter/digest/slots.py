@@ -1,56 +1,116 @@
 """Slots: the places of a compiled digest that are filled for each reader.
 
 While a digest is rendered a slot is an ASCII word that contains a hash over everything that goes into the digest,
-so no text in it can contain the word. Once compiled, a slot is its name between U+FDD0 and U+FDD1, which are
+so no text in it can contain the word. Once rendered, a slot is its field's name between U+FDD0 and U+FDD1, which are
 noncharacters: every other one is removed from the result first, so no text can form a slot either.
 """
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from newsletter.digest.tracing import FIELDS, LINKS
+from newsletter.errors import TemplateError
 
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
-#: `unsubscribe` and `preferences` are URLs; `address` and `since` stand in a sentence. What stands between
-#: `personal` and `/personal` is for one reader only, and replaced in the archive.
-NAMES = ("unsubscribe", "preferences", "address", "since")
-REGION = ("personal", "endpersonal")
-_NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
+NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _MARK = re.compile(f"{OPEN}([a-z]+){CLOSE}")
-_REGION = re.compile(f"{OPEN}{REGION[0]}{CLOSE}.*?{OPEN}{REGION[1]}{CLOSE}", re.S)
+_TOKEN = re.compile(
+    r"<!--.*?-->|<(?P<raw>style|title)\b.*?</(?P=raw)>|</?[a-zA-Z](?:\"[^\"]*\"|'[^']*'|[^\"'>])*>|<!\w[^>]*>",
+    re.S,
+)
+_ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+class Place(Enum):
+    """Where a slot stands, which decides how its value is escaped."""
+
+    PLAIN = "text part"
+    TEXT = "HTML text"
+    ATTRIBUTE = "attribute"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A field of the reader, escaped for its place."""
+
+    field: str
+    place: Place
+
+    def escape(self, value: str) -> str:
+        """Write a value as the serialiser of HTML writes it there."""
+        if self.place is Place.PLAIN:
+            return value
+        text = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return text.replace('"', "&quot;") if self.place is Place.ATTRIBUTE else text
 
 
 def words(seed: str) -> dict[str, str]:
-    """Return the word of each slot while rendering; `seed` is a hash (hex) over all that is rendered."""
-    return {name: f"slot{name}{seed}" for name in (*NAMES, *REGION)}
+    """Return the word of each field while rendering; `seed` is a hash (hex) over all that is rendered."""
+    return {name: f"slot{name}{seed}" for name in FIELDS}
 
 
 def mark(rendered: str, while_rendering: Mapping[str, str]) -> str:
     """Return a rendered text with its slots marked."""
-    text = _NONCHARACTERS.sub("", rendered)
+    text = NONCHARACTERS.sub("", rendered)
     for name, word in while_rendering.items():
         text = text.replace(word, f"{OPEN}{name}{CLOSE}")
     return text
 
 
-def fill(compiled: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
-    """Fill every slot with its value, escaped for where it stands; the marks of the region vanish."""
-    escaped = {name: escape(values[name]) for name in NAMES} | dict.fromkeys(REGION, "")
-    return _MARK.sub(lambda found: escaped[found[1]], compiled)
+def split_text(marked: str) -> list[str | Slot]:
+    """Split a text part into texts and slots."""
+    return list(_split(marked, lambda _: Place.PLAIN))
 
 
-def for_html(value: str) -> str:
-    """Escape for HTML text and for a quoted attribute."""
-    return html.escape(value)
+def split_html(marked: str, where: str) -> list[str | Slot]:
+    """Split a page into texts and slots; TemplateError where a slot may not stand (comment, style, tag)."""
+    found: dict[int, Place] = {}
+    for token in _TOKEN.finditer(marked):
+        if OPEN in token[0]:
+            found |= {token.start() + at: place for at, place in _in_tag(token[0], where)}
+    return list(_split(marked, lambda at: found.get(at, Place.TEXT)))
 
 
-def for_text(value: str) -> str:
-    """Return a value for the text part, where nothing needs escaping: values are single lines."""
-    return value
+def _split(marked: str, place: Callable[[int], Place]) -> Iterator[str | Slot]:
+    start = 0
+    for found in _MARK.finditer(marked):
+        yield marked[start : found.start()]
+        yield Slot(found[1], place(found.start()))
+        start = found.end()
+    yield marked[start:]
 
 
-def impersonal(compiled: str, instead: str) -> str:
-    """Return a compiled text for nobody: `instead` stands where one reader was spoken to."""
-    text = _REGION.sub(lambda _: instead, compiled)
-    return _MARK.sub("", text)
+def _in_tag(token: str, where: str) -> Iterator[tuple[int, Place]]:
+    """Yield the slots of a tag by their offset in it."""
+    if token.startswith(("<!", "<style", "<title")):
+        raise TemplateError(
+            "what differs between readers may not stand in a comment, a style or the title",
+            where=where,
+            remedy=f"Take reader.{_MARK.findall(token)[0]} out of there",
+        )
+    inside = {
+        found.start(group) + mark.start(): (found[1].lower(), found[group], mark[1])
+        for found in _ATTRIBUTE.finditer(token)
+        for group in (2, 3)
+        if found[group]
+        for mark in _MARK.finditer(found[group])
+    }
+    for mark in _MARK.finditer(token):
+        attribute, value, field = inside.get(mark.start(), ("", "", ""))
+        if not attribute or attribute in ("style", "class", "id") or attribute.startswith("on"):
+            raise TemplateError(
+                f"reader.{mark[1]} may not stand there in a tag", where=where, remedy="Put it between tags"
+            )
+        if attribute in ("href", "src", "action", "cite") and not (
+            field in LINKS and value == f"{OPEN}{field}{CLOSE}"
+        ):
+            raise TemplateError(
+                f"reader.{field} may not stand in {attribute}",
+                where=where,
+                remedy=f"There only one of these may stand, alone: {', '.join(sorted(LINKS))}",
+            )
+        yield mark.start(), Place.ATTRIBUTE

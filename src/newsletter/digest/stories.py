@@ -78,6 +78,7 @@ class Tellings:
     words: Wording
     titles: Mapping[str, str | None]
     notes: Notes
+    timezone: str
 
 
 def tell(post: Post, depth: Depth, room: int, shared: Tellings) -> Story:
@@ -120,7 +121,7 @@ def _noted(post: Post, shared: Tellings) -> Story:
     assert post.content_note is not None
     words = shared.words
     title = title_of(post) if post.content_note.show_title else ""
-    when = wording.day(post.published, shared.looks.timezone, shared.looks.language)
+    when = wording.day(post.published, shared.timezone, shared.looks.language)
     story = Story(
         title=title or words.noted_title,
         url=post_url(shared.looks.url, post),
@@ -143,7 +144,7 @@ def _noted(post: Post, shared: Tellings) -> Story:
 
 
 def _byline(post: Post, shared: Tellings) -> str:
-    when = wording.day(post.published, shared.looks.timezone, shared.looks.language)
+    when = wording.day(post.published, shared.timezone, shared.looks.language)
     named = [wording.isolate(one.name, shared.looks.language) for one in post.authors if one.name]
     people = wording.names(named, shared.words)
     return f"{shared.words.by.format(names=people)} · {when}" if people else when

@@ -9,7 +9,8 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
@@ -135,10 +136,33 @@ def direction(language: str) -> str:
     return "rtl" if language.split("-")[0].lower() in _RIGHT_TO_LEFT else "ltr"
 
 
+def speaks(language: str) -> bool:
+    """Tell whether there is wording in a language."""
+    return language.split("-")[0].lower() in _BY_LANGUAGE
+
+
+@lru_cache(maxsize=1024)
+def is_zone(name: str) -> bool:
+    """Tell whether a name is that of a zone in the IANA database."""
+    try:
+        return bool(name) and ZoneInfo(name) is not None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def local_day(when: datetime, zone: str) -> date:
+    """Return the day on which an instant falls in a zone."""
+    return when.astimezone(ZoneInfo(zone)).date()
+
+
 def day(when: datetime, zone: str, language: str, *, style: str = "long") -> str:
     """Write an instant's day in a zone as the language does: `long`, or `full` with the weekday."""
-    local: date = when.astimezone(ZoneInfo(zone)).date()
-    return str(format_date(local, format=style, locale=_locale(language)))
+    return _written(local_day(when, zone), language, style)
+
+
+@lru_cache(maxsize=4096)
+def _written(day: date, language: str, style: str) -> str:
+    return str(format_date(day, format=style, locale=_locale(language)))
 
 
 def names(people: list[str], words: Wording) -> str:

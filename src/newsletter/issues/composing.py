@@ -102,21 +102,22 @@ def preview(
     someone = reader if isinstance(reader, Reader) else Reader(subscriber_id=0, address=reader, since=now)
     with store.read() as tx:
         known = stored.slot_of(tx, slot)
-        frozen = stored.by_id(tx, known[1]) if known is not None and known[1] is not None else None
+        issue = stored.by_id(tx, known[1]) if known is not None and known[1] is not None else None
+        frozen = stored.frozen(tx, issue.id) if issue is not None else ""
         selection = select_posts(tx, config, newsletter)
         if not selection.empty:
-            if frozen is not None:
+            if issue is not None:
                 slot = replace(slot, due=schedule.next_slot(schedule_of(config, newsletter), now))
             number = stored.next_number(tx, newsletter.name)
             drafted = draft(tx, config, newsletter, slot, selection, number=number, now=now)
-            frozen, selection = drafted.issue, drafted.selection
-    if frozen is None:
+            issue, frozen, selection = drafted.issue, drafted.frozen, drafted.selection
+    if issue is None:
         raise InputError(
             f"there is nothing to show: {selection.empty}",
             where=newsletter.name,
             remedy="Gather posts first; `newsletter issues compose --explain` says why each is out",
         )
-    make = mailer(config, frozen)
+    make = mailer(config, issue, frozen)
     html, text = make.fill(someone)
     return Preview(html=html, text=text, eml=make(someone).content, explanation=selection.explanation)
 
@@ -140,13 +141,14 @@ def _freeze(
     now = issue.composed_at
     someone = Reader(subscriber_id=0, address=config.publication.contact, since=now)
     where = f"{issue.newsletter} {issue.number}"
-    findings = tuple(check_message(mailer(config, issue)(someone).content, where=where))
+    findings = tuple(check_message(mailer(config, issue, drafted.frozen)(someone).content, where=where))
     errors = [one for one in findings if one.error]
     if errors:
         reason = f"the digest breaks {len(errors)} rules: {errors[0].place}: {errors[0].rule}"
         issue = replace(issue, state=IssueState.HELD, reason=reason)
     placed = placed_of(selection)
-    issue_id = stored.add(tx, issue, [(post.seq, placement, post.updated) for post, placement in placed])
+    rows = [(post.seq, placement, post.updated) for post, placement in placed]
+    issue_id = stored.add(tx, issue, rows, frozen=drafted.frozen)
     for post in selection.posts:
         row = Placed(placement=Placement.INCLUDED, told_updated=post.updated, issue_id=issue_id)
         stored.place(tx, newsletter.name, post.seq, row, now=now)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
-from functools import partial
 from zoneinfo import ZoneInfo
 
 from newsletter import content, digest, templating
@@ -28,6 +27,7 @@ class Draft:
     """An issue that nobody has stored yet, and where its selection came from."""
 
     issue: Issue
+    frozen: str
     selection: Selection
     notes: tuple[str, ...]
 
@@ -69,8 +69,9 @@ def draft(
 ) -> Draft:
     """Render the selection into an issue that nobody has stored yet."""
     material = _material(tx, config, newsletter, slot, selection, number)
-    render = partial(templating.render, templating.environment(config.templates))
-    compiled = digest.compile_digest(material, render)
+    names = digest.template_names(material)
+    templates = templating.template_set(templating.environment(config.templates), *names)
+    compiled = digest.compile_digest(material, templates)
     if compiled.left_out:
         selection = leave_out(selection, compiled.left_out, "carried over: the message is full")
     selection = replace(selection, explanation=tuple(_with_depth(selection, compiled)))
@@ -83,15 +84,14 @@ def draft(
         subject=material.subject,
         dated=dated,
         html=compiled.html,
-        text=compiled.text,
         sha256="",
         intro_html=material.intro_html,
         post_ids=tuple(post.id for post in selection.posts),
         correction_ids=tuple(one.post.id for one in selection.corrections),
         composed_at=now,
     )
-    issue = replace(issue, sha256=fingerprint(issue, placed_of(selection)))
-    return Draft(issue=issue, selection=selection, notes=compiled.notes)
+    issue = replace(issue, sha256=fingerprint(issue, compiled.frozen, placed_of(selection)))
+    return Draft(issue=issue, frozen=compiled.frozen, selection=selection, notes=compiled.notes)
 
 
 def _with_depth(selection: Selection, compiled: digest.Digest) -> list[Explained]:
@@ -109,12 +109,12 @@ def placed_of(selection: Selection) -> list[tuple[Post, Placement]]:
     return included + [(one.post, Placement.CORRECTION) for one in selection.corrections]
 
 
-def fingerprint(issue: Issue, placed: Sequence[tuple[Post, Placement]]) -> str:
-    """Return the hash over everything frozen: identity, posts in the versions sent, both bodies."""
+def fingerprint(issue: Issue, frozen: str, placed: Sequence[tuple[Post, Placement]]) -> str:
+    """Return the hash over everything frozen: identity, posts in the versions sent, templates, the archive's page."""
     posts = [[post.id, placement.value, post.updated.isoformat()] for post, placement in placed]
     facts = [issue.newsletter, issue.number, issue.due.isoformat(), issue.dated.isoformat(), issue.subject]
-    frozen = json.dumps([facts, posts, issue.intro_html, issue.html, issue.text], ensure_ascii=False)
-    return hashlib.sha256(frozen.encode()).hexdigest()
+    said = json.dumps([facts, posts, issue.intro_html, issue.html, frozen], ensure_ascii=False)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _material(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newsletter import digest
+from newsletter import digest, templating
 from newsletter.config import Config, NewsletterConfig, read_secret
 from newsletter.issues.slots import zone_of
 from newsletter.model import Issue
@@ -38,6 +38,7 @@ def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSe
     )
 
 
-def mailer(config: Config, issue: Issue) -> digest.Mailer:
-    """Return what makes the messages of an issue."""
-    return digest.Mailer(issue, mail_settings(config, config.newsletter(issue.newsletter)))
+def mailer(config: Config, issue: Issue, frozen: str) -> digest.Mailer:
+    """Return what makes the messages of an issue out of what was frozen."""
+    settings, thawed = mail_settings(config, config.newsletter(issue.newsletter)), digest.thaw(frozen)
+    return digest.Mailer(issue, thawed, templating.TemplateSet(thawed.templates), settings)

@@ -47,8 +47,9 @@ class Placement(StrEnum):
 class Issue:
     """One numbered sending of a newsletter, frozen when composed.
 
-    `html` and `text` are the compiled digest with its slots unfilled, `sha256` the hash over everything that
-    was frozen. `dated` is the Date of every message. `intro_html` is the pinned introduction.
+    `html` is the page of the archive, `sha256` the hash over everything that was frozen: also over what its messages
+    are made of, which the store keeps beside it. `dated` is the Date of every message. `intro_html` is the pinned
+    introduction.
     """
 
     newsletter: str
@@ -58,7 +59,6 @@ class Issue:
     subject: str
     dated: datetime
     html: str
-    text: str
     sha256: str
     id: int = 0
     intro_html: str = ""

@@ -196,9 +196,7 @@ def _plan_pages(
         plan.files[path] = partial(_part_page, draw, here, part, with_feed=config.feeds.tags)
     _plan_posts(plan, draw, here, material.posts)
     for issue in issues:
-        plan.files[f"issues/{issue.newsletter}/{issue.number}/index.html"] = partial(
-            _archive, config, here, issue
-        )
+        plan.files[f"issues/{issue.newsletter}/{issue.number}/index.html"] = partial(_archive, here, issue)
 
 
 def _plan_posts(plan: Plan, draw: Draw, here: pages.Site, posts: Sequence[Post]) -> None:
@@ -226,15 +224,8 @@ def _part_page(draw: Draw, here: pages.Site, part: Part, *, with_feed: bool) -> 
     return draw(pages.part_page(here, part.folder, part.title, part.posts, feed))
 
 
-def _archive(config: Config, here: pages.Site, issue: Issue) -> bytes:
-    from newsletter import digest
-
-    told = config.publication
-    title = next((one.title for one in config.newsletters if one.name == issue.newsletter), issue.newsletter)
-    page = digest.archive_html(
-        issue, title=title, publication=told.title, url=told.url, language=told.language
-    )
-    return here.local("../../../", page).encode()
+def _archive(here: pages.Site, issue: Issue) -> bytes:
+    return here.local("../../../", issue.html).encode()
 
 
 # Pictures

@@ -102,13 +102,13 @@ def _is(slot: Slot) -> tuple[Any, Any]:
 # Issues
 
 
-def add(tx: Tx, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]]) -> int:
-    """Store a frozen issue with its posts (seq, placement, version sent), in order; return its id."""
+def add(tx: Tx, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]], *, frozen: str) -> int:
+    """Store an issue with its posts (seq, placement, version sent), in order, and what is frozen; return its id."""
     assert issue.composed_at is not None
-    columns = ("newsletter", "number", "due", "state", "subject", "dated", "html", "text", "intro_html")
+    columns = ("newsletter", "number", "due", "state", "subject", "dated", "html", "intro_html")
     values = {name: getattr(issue, name) for name in (*columns, "sha256", "composed_at", "reason")}
     approved = issue.composed_at if issue.state is IssueState.APPROVED else None
-    statement = _insert(tx, issues).values({**values, "approved_at": approved})
+    statement = _insert(tx, issues).values({**values, "approved_at": approved, "frozen": frozen})
     issue_id = int(tx.execute(statement.returning(issues.c.id)).scalar_one())
     rows = [
         {
@@ -123,6 +123,11 @@ def add(tx: Tx, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]])
     if rows:
         tx.execute(_insert(tx, issue_posts), rows)
     return issue_id
+
+
+def frozen(tx: Tx, issue_id: int) -> str:
+    """Return what the messages of an issue are made of."""
+    return str(tx.execute(select(issues.c.frozen).where(issues.c.id == issue_id)).scalar_one())
 
 
 def get(tx: Tx, newsletter: str, number: int) -> Issue | None:

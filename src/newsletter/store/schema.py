@@ -223,7 +223,7 @@ issues = _numbered(
     _text("subject"),
     Column("dated", Instant, nullable=False),
     _text("html"),
-    _text("text"),
+    _text("frozen"),
     _text("intro_html"),
     _text("sha256"),
     Column("composed_at", Instant, nullable=False),

@@ -231,7 +231,7 @@ def of_issues() -> None:
         text("subject"),
         Column("dated", INSTANT, nullable=False),
         text("html"),
-        text("text"),
+        text("frozen"),
         text("intro_html"),
         text("sha256"),
         Column("composed_at", INSTANT, nullable=False),
