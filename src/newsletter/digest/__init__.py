@@ -9,6 +9,7 @@ from newsletter.digest.dkim import Signer, read_signer
 from newsletter.digest.mailer import Mailer, MailSettings, archive_html
 from newsletter.digest.material import (
     Depth,
+    Design,
     Digest,
     Looks,
     Material,
@@ -23,6 +24,7 @@ from newsletter.digest.wording import day
 __all__ = [
     "LIMIT",
     "Depth",
+    "Design",
     "Digest",
     "Looks",
     "MailSettings",

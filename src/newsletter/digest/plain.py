@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from newsletter.digest.markup import Element, Figure, text_of
 
@@ -83,6 +83,11 @@ def figure_lines(figure: Figure, picture: str) -> list[str]:
     image = figure.image
     lines = wrap(f"[{picture.format(alt=image.alt)}]") if image.alt else []
     return [*lines, *wrap(image.caption), *wrap(f"({image.credit})" if image.credit else "")]
+
+
+def thumbnail_lines(figure: Figure, picture: str) -> list[str]:
+    """Return a small picture as text: its alternative text and its credit."""
+    return figure_lines(replace(figure, image=replace(figure.image, caption="")), picture)
 
 
 def block_lines(block: Element, notes: Notes, *, width: int = COLUMNS) -> list[str]:
