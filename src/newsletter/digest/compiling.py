@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from newsletter.digest import plain, slots, wording
 from newsletter.digest.encoding import quoted_printable
 from newsletter.digest.inlining import inline_styles
-from newsletter.digest.markup import WIDTH
-from newsletter.digest.material import Depth, Digest, Material, Render, shorten, title_of
+from newsletter.digest.markup import LOGO, WIDTH, show_small
+from newsletter.digest.material import Digest, Material, Render, shorten, title_of
 from newsletter.digest.plain import Notes
-from newsletter.digest.stories import EXCERPT, Tellings, lines_of, pieces_of, tell, tell_correction
+from newsletter.digest.sections import tell_posts
+from newsletter.digest.stories import EXCERPT, Tellings, lines_of, pieces_of, tell_correction
 from newsletter.digest.wording import Wording
 from newsletter.errors import InputError
 from newsletter.model import Post
@@ -99,12 +100,10 @@ def _render(material: Material, plan: _Plan, render: Render) -> Digest:
     shared = Tellings(looks=looks, words=said, titles=material.titles, notes=Notes())
     intro_lines = lines_of(material.intro_html, looks, said, shared.notes)
     posts = material.posts[: plan.posts]
-    stories = tuple(
-        tell(post, Depth.FULL if place < plan.full else Depth.EXCERPT, plan.room, shared)
-        for place, post in enumerate(posts)
-    )
+    told = tell_posts(material, posts, plan.full, plan.room, shared)
     view = {
         "issue": material,
+        "subject": material.subject,
         "looks": looks,
         "theme": looks.theme,
         "words": said,
@@ -115,16 +114,19 @@ def _render(material: Material, plan: _Plan, render: Render) -> Digest:
         "preview": _preview(material, posts, said),
         "intro": pieces_of(material.intro_html, looks),
         "intro_lines": intro_lines,
-        "contents": stories if len(stories) >= _CONTENTS_FROM else (),
-        "stories": stories,
+        "logo": None if looks.logo is None else show_small(looks.logo, looks.media, LOGO),
+        "contents": told.listed if len(posts) >= _CONTENTS_FROM else (),
+        "lead": told.lead,
+        "sections": told.sections,
+        "stories": told.stories,
         "corrections": [tell_correction(one, material.newsletter, shared) for one in material.corrections],
     }
-    page = inline_styles(render("digest/digest.html.j2", **view))
-    text = render("digest/digest.txt.j2", **view, wrap=_wrap, underlined=_underlined)
+    page = inline_styles(render(f"digest/{material.design}/digest.html.j2", **view))
+    text = render(f"digest/{material.design}/digest.txt.j2", **view, wrap=_wrap, underlined=_underlined)
     return Digest(
         html=slots.mark(page, words),
         text=slots.mark(_settle(text), words),
-        depths={post.seq: story.depth for post, story in zip(posts, stories, strict=True)},
+        depths=told.depths,
     )
 
 
