@@ -440,7 +440,7 @@ def test_css_inline_agrees_with_every_computed_style() -> None:
             element.attrib.pop("style", None)
     for style in page.findall(".//style"):
         style.getparent().remove(style)
-    css = RENDER("digest/style.css", theme=THEME)
+    css = "".join(RENDER(f"digest/{name}/style.css", theme=THEME) for name in ("parts", "letter"))
     bare = "<!DOCTYPE html>\n" + lxml_html.tostring(page, encoding="unicode").replace(
         "</head>", f"<style>{css}</style></head>"
     )
