@@ -122,10 +122,10 @@ def _render(material: Material, plan: _Plan, render: Render) -> Digest:
         "corrections": [tell_correction(one, material.newsletter, shared) for one in material.corrections],
     }
     page = inline_styles(render(f"digest/{material.design}/digest.html.j2", **view))
-    text = render(f"digest/{material.design}/digest.txt.j2", **view, wrap=_wrap, underlined=_underlined)
+    text = render(f"digest/{material.design}/digest.txt.j2", **view, **plain.SHAPES)
     return Digest(
         html=slots.mark(page, words),
-        text=slots.mark(_settle(text), words),
+        text=slots.mark(plain.settle(text), words),
         depths=told.depths,
     )
 
@@ -150,18 +150,3 @@ def _first_sentence(text: str) -> str:
         return text
     end = max(text.rfind(sign, 60, 150) for sign in (". ", "; ", ": "))
     return f"{text[:end]}." if end > 0 else shorten(text, 150)
-
-
-def _wrap(text: str, first: str = "", rest: str = "") -> str:
-    return "\n".join(plain.wrap(text, first=first, rest=rest))
-
-
-def _underlined(text: str, stroke: str) -> str:
-    return "\n".join(plain.underlined(text, stroke))
-
-
-def _settle(text: str) -> str:
-    """Leave at most one empty line between lines, no space at their ends, one line end at the end."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    kept = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
-    return "\n".join(kept).strip("\n") + "\n"
