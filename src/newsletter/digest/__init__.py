@@ -1,7 +1,8 @@
 """The digest: the e-mail form of an issue, in HTML and text, and the messages made of it.
 
 `compile_digest` renders an issue once, with slots for what differs between readers; `Mailer` makes the bytes of
-each reader's message; `archive_html` makes the page for nobody in particular.
+each reader's message; `archive_html` makes the page for nobody in particular. `compose_notice` makes the short
+mails about a subscription.
 """
 
 from newsletter.digest.compiling import LIMIT, compile_digest
@@ -19,10 +20,12 @@ from newsletter.digest.material import (
     subject_of,
     title_of,
 )
+from newsletter.digest.notices import Addressee, Notice, NoticeKind, NoticeLinks, compose_notice
 from newsletter.digest.wording import day
 
 __all__ = [
     "LIMIT",
+    "Addressee",
     "Depth",
     "Design",
     "Digest",
@@ -30,10 +33,14 @@ __all__ = [
     "MailSettings",
     "Mailer",
     "Material",
+    "Notice",
+    "NoticeKind",
+    "NoticeLinks",
     "Render",
     "Signer",
     "archive_html",
     "compile_digest",
+    "compose_notice",
     "day",
     "issue_url",
     "post_url",
