@@ -28,12 +28,15 @@ def cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the wall seconds of one call."""
+Clock = Callable[[], float]
+
+
+def seconds(work: Callable[[], object], clock: Clock = time.perf_counter) -> float:
+    """Return the seconds of one call: of the wall, or of whatever clock is given."""
     gc.collect()
-    began = time.perf_counter()
+    began = clock()
     work()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def median(work: Callable[[], object], rounds: int = 5) -> float:
@@ -43,11 +46,14 @@ def median(work: Callable[[], object], rounds: int = 5) -> float:
 
 
 def paired(
-    ours: Callable[[], object], peer: Callable[[], object], rounds: int = 5
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    rounds: int = 5,
+    clock: Clock = time.perf_counter,
 ) -> tuple[float, float, float]:
     """Run both in turn; return both medians and the median of the ratios peer ÷ ours inside a round."""
     ours(), peer()
-    pairs = [(seconds(ours), seconds(peer)) for _ in range(rounds)]
+    pairs = [(seconds(ours, clock), seconds(peer, clock)) for _ in range(rounds)]
     return (
         statistics.median(a for a, _ in pairs),
         statistics.median(b for _, b in pairs),

@@ -62,6 +62,7 @@ LOOKS = Looks(
     contact="editor@herald.example.org",
     theme=THEME,
 )
+FRENCH_LOOKS = replace(LOOKS, language="fr", timezone="Europe/Brussels", publication="La Dépêche")
 HARBOUR = Image(
     src=f"{SITE}media/aa-1200.jpg",
     alt='A harbour, "calm" & grey',

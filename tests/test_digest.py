@@ -20,8 +20,8 @@ from letters import (
     ANN,
     CJK,
     CRANES,
+    FRENCH_LOOKS,
     HARBOUR,
-    LOOKS,
     NOTED,
     PLAIN,
     SITE,
@@ -71,11 +71,10 @@ def compare(name: str, made: str) -> None:
     assert path.read_text(encoding="utf-8") == made, f"{path} differs; NEWSLETTER_GOLDEN=rewrite rewrites it"
 
 
-FRENCH = replace(LOOKS, language="fr", timezone="Europe/Brussels", publication="La Dépêche")
-
-
 def french() -> Any:
-    return compiled(looks=FRENCH, title="La Dépêche du lundi", subject="La Dépêche du lundi : les grues")
+    return compiled(
+        looks=FRENCH_LOOKS, title="La Dépêche du lundi", subject="La Dépêche du lundi : les grues"
+    )
 
 
 # Golden
@@ -232,7 +231,7 @@ def test_pictures_are_shown_sharp_or_not_at_all(image: Image, size: tuple[int, i
 
 def test_dates_and_wording_follow_the_language() -> None:
     made = french()
-    for body in (made.html, text_of(made)):
+    for body in mailer_of(made).fill(ANN):
         assert "N° 3 · dimanche 22 novembre 2026" in body
         assert "Lire « Tariffs, again » sur le site" in body
         assert "Avertissement :" in body.replace("\u00a0", " ")
@@ -424,7 +423,9 @@ def test_css_inline_agrees_with_every_computed_style() -> None:
             element.attrib.pop("style", None)
     for style in page.findall(".//style"):
         style.getparent().remove(style)
-    css = templates(material()).render("digest/style.css", theme=THEME)
+    css = "".join(
+        templates(material()).render(f"digest/{name}/style.css", theme=THEME) for name in ("parts", "letter")
+    )
     bare = "<!DOCTYPE html>\n" + lxml_html.tostring(page, encoding="unicode").replace(
         "</head>", f"<style>{css}</style></head>"
     )

@@ -13,12 +13,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from letters import ANN, NOW, mailer
 from newsletter.digest import Signer, read_signer
-from newsletter.digest.dkim import relaxed_body
 from newsletter.errors import ConfigError
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -111,16 +108,6 @@ def test_the_signature_covers_what_it_must_and_no_length() -> None:
 
 def test_signing_again_gives_the_same_bytes() -> None:
     assert mailer(RSA, ED)(ANN).content == MESSAGE
-
-
-LINES = st.lists(st.sampled_from([b"", b" ", b"a", b"a b", b"a  b\t", b"\t x", b"  "]), max_size=8)
-
-
-@settings(deadline=None)
-@given(LINES, st.booleans())
-def test_the_relaxed_body_is_the_oracle_s(lines: list[bytes], ended: bool) -> None:
-    body = b"\r\n".join(lines) + (b"\r\n" if ended else b"")
-    assert relaxed_body(body) == oracle.canonicalization.Relaxed.canonicalize_body(body)
 
 
 def pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+import quopri
+import tracemalloc
+from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
 from typing import cast
 
+import dkim
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from letters import ANN, CRANES, FRENCH_LOOKS, PLAIN, compiled, mailer, mailer_of, material
-from newsletter.digest import Mailer, slots, templates
+from letters import ANN, CRANES, FRENCH_LOOKS, PLAIN, compiled, mailer, mailer_of
+from newsletter.digest import Design, Mailer, templates
 from newsletter.digest.encoding import Segments, encode_value, quoted_printable
 from newsletter.digest.slots import Place, Slot
 from newsletter.errors import InputError, TemplateError
 from newsletter.model import Reader
-from newsletter.templating import TemplateSet, environment, template_set
+from newsletter.templating import environment, template_set
 
 #: Templates that put the reader everywhere a template may, and ask everything it may ask.
 CURIOUS = """<!DOCTYPE html>
-<html lang="{{ looks.language }}" dir="{{ direction }}"><head><title>{{ issue.subject }}</title></head><body><div>
+<html lang="{{ looks.language }}"><head><title>{{ issue.subject }}</title></head><body><div>
 {% set greeting = "Good morning" %}
-<p>{{ greeting }}, {{ reader.name or "reader" }}! {{ reader.name|default("friend", true) }} {{ "<&>" ~ reader.name ~ "." }}
-   {{ reader.name }}{{ reader.address }}
+<p>{{ greeting }}, {{ reader.name or "reader" }}! {{ reader.name|default("friend", true) }}
+   {{ "<&>" ~ reader.name ~ "." }}   {{ reader.name }}{{ reader.address }}
 
-</p><p title="for {{ reader.name }} &amp; {{ reader.address }}">{% if reader.name == "Zoë" %}Oh, Zoë{% elif not reader.name and
-reader.since %}Since {{ reader.since }}{% elif reader.language in ("fr", "nl") or reader.timezone != "" %}{{ reader.timezone }}
+</p><p title="for {{ reader.name }} &amp; {{ reader.address }}">
+{% if reader.name == "Zoë" %}Oh, Zoë{% elif not reader.name and reader.since %}Since {{ reader.since }}
+{% elif reader.language in ("fr", "nl") or reader.timezone != "" %}{{ reader.timezone }}
 {%- else %}You{% endif %}</p>
 {% if reader %}<a href="{{ reader.unsubscribe }}">out</a> <a href='{{ reader.preferences }}'>x</a>{% endif %}
 {% for story in stories %}<h2>{{ story.title }} {{ reader.since if reader.since else "never" }}</h2>
@@ -51,23 +53,55 @@ From {{ reader.name }}
 {{ reader.unsubscribe }}
 {{ reader.name }}"""
 
-NASTY = st.lists(
-    st.sampled_from(
-        ["<b>", "&", "&amp;", '"', "'", "\n", "\r\n", "Bcc: x", "=", "=20", ".", "From ", "  ", "\t", "😀", "👩‍👩‍👧", "{{ x }}"]
-        + ["\u202e", "\u200f", "\u00a0", "\u2028", "\ufdd0name\ufdd1", "\uffff", "é" * 200, "x" * 200, "slotname", "%", "中"]
-    )
-    | st.text(st.characters(codec="utf-8"), max_size=5),
-    max_size=6,
-).map("".join)
+PIECES = (
+    *(
+        "<b>",
+        "&",
+        "&amp;",
+        '"',
+        "'",
+        "\n",
+        "\r\n",
+        "Bcc: x",
+        "=",
+        "=20",
+        ".",
+        "From ",
+        "  ",
+        "\t",
+        "{{ x }}",
+        "%",
+    ),
+    *(
+        "😀",
+        "👩\u200d👩\u200d👧",
+        "\u202e",
+        "\u200f",
+        "\u00a0",
+        "\u2028",
+        "\ufdd0name\ufdd1",
+        "\uffff",
+        "中",
+        "slotname",
+    ),
+    *("é" * 200, "x" * 200),
+)
+NASTY = st.lists(st.sampled_from(PIECES) | st.text(st.characters(codec="utf-8"), max_size=5), max_size=6).map(
+    "".join
+)
+ADDRESSES = ("a@example.org", "o'hara&co@example.org", "jörg@bücher.example", f"{'x' * 60}@example.org")
 READERS = st.builds(
     Reader,
     subscriber_id=st.integers(1, 2**40),
-    address=st.sampled_from(["a@example.org", "o'hara&co@example.org", "jörg@bücher.example", f"{'x' * 60}@example.org"]),
+    address=st.sampled_from(ADDRESSES),
     name=NASTY | st.sampled_from(["", " ", "Zoë", "Ann Example"]),
     language=st.sampled_from(["", "en", "fr", "fr-BE", "nl", "zz"]) | NASTY,
     timezone=st.sampled_from(["", "UTC", "Australia/Sydney", "Pacific/Honolulu", "Nowhere/At_All"]),
     since=st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC)),
 )
+
+
+relaxed = dkim.canonicalization.Relaxed.canonicalize_body
 
 
 def parts(content: bytes) -> list[str]:
@@ -96,17 +130,20 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Mailer, Mailer
     made = [
         mailer(),
         mailer(full_text=True, looks=FRENCH_LOOKS),
-        mailer(design="front", sections=("trade",)),
+        mailer(design=Design.FRONT, sections=("trade",)),
         mailer(folder=folder, posts=(CRANES, PLAIN), corrections=(), intro_html=""),
     ]
     return [(one, alone(one)) for one in made]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(reader=READERS)
 @example(reader=dataclasses.replace(ANN, name="Zoë", language="fr", timezone="Pacific/Honolulu"))
 @example(reader=Reader(subscriber_id=1, address="a@example.org", name=" \ufdd0 "))
-def test_a_compiled_message_is_the_one_rendered_alone(pairs: list[tuple[Mailer, Mailer]], reader: Reader) -> None:
+@example(reader=Reader(subscriber_id=1, address="a@example.org", name='"'))
+def test_a_compiled_message_is_the_one_rendered_alone(
+    pairs: list[tuple[Mailer, Mailer]], reader: Reader
+) -> None:
     for compiled_, alone_ in pairs:
         try:
             expected = alone_(reader)
@@ -121,8 +158,11 @@ def test_a_compiled_message_is_the_one_rendered_alone(pairs: list[tuple[Mailer, 
         assert parts(made.content) == parts(expected.content)
         assert (made.sender, made.recipient, made.key) == (expected.sender, expected.recipient, expected.key)
         assert all(len(line) <= 998 for line in head.split(b"\r\n"))
+        assert relaxed(body) == body
         assert all(
-            len(line) <= 76 and not line.startswith((b".", b"From ", b" ")) and not line.endswith((b" ", b"\t"))
+            len(line) <= 76
+            and not line.startswith((b".", b"From ", b" "))
+            and not line.endswith((b" ", b"\t"))
             for line in body.split(b"\r\n")
         )
         assert b"  " not in body
@@ -131,7 +171,11 @@ def test_a_compiled_message_is_the_one_rendered_alone(pairs: list[tuple[Mailer, 
 def test_readers_who_are_spoken_to_alike_share_one_rendering(pairs: list[tuple[Mailer, Mailer]]) -> None:
     make = mailer()
     for number in range(200):
-        make(Reader(subscriber_id=number, address=f"r{number}@example.org", name=f"R {number}", since=ANN.since))
+        make(
+            Reader(
+                subscriber_id=number, address=f"r{number}@example.org", name=f"R {number}", since=ANN.since
+            )
+        )
     assert make._variants.rendered == 1
     make(Reader(subscriber_id=1, address="r@example.org"))
     assert make._variants.rendered == 2
@@ -191,7 +235,9 @@ def test_days_and_words_are_the_reader_s_own() -> None:
 def test_whatever_else_is_done_with_a_reader_is_rendered_alone(tmp_path: Path, line: str) -> None:
     (tmp_path / "x.html.j2").write_text("a\n" + line, encoding="utf-8")
     chosen = template_set(environment(tmp_path), "x.html.j2")
-    assert list(templates.untraceable(chosen.trees)) == ["x.html.j2:2"] or "set who" in line or "macro" in line
+    assert (
+        list(templates.untraceable(chosen.trees)) == ["x.html.j2:2"] or "set who" in line or "macro" in line
+    )
     assert list(templates.untraceable(chosen.trees))
 
 
@@ -201,7 +247,8 @@ def test_a_template_that_includes_a_reader_where_text_is_kept_is_rendered_alone(
         ("{% include 'inner.txt.j2' %}", []),
         ("{% filter upper %}{% include 'inner.txt.j2' %}{% endfilter %}", ["outer.txt.j2:1"]),
         ("{% import 'inner.txt.j2' as inner with context %}{{ inner|upper }}", ["outer.txt.j2:1"]),
-        ("{% extends 'inner.txt.j2' %}", ["outer.txt.j2:1"]),
+        ("{% extends 'inner.txt.j2' %}", []),
+        ("{% extends 'inner.txt.j2' %}{% block a %}{{ super()|upper }}{% endblock %}", ["outer.txt.j2:1"]),
     ):
         (tmp_path / "outer.txt.j2").write_text(outer)
         chosen = template_set(environment(tmp_path), "outer.txt.j2")
@@ -243,11 +290,16 @@ def test_rendering_alone_is_right_counted_and_said(tmp_path: Path) -> None:
         ('<p onclick="{{ reader.name }}">x</p>', "may not stand there in a tag"),
         ('<a href="{{ reader.name }}">x</a>', "reader.name may not stand in href"),
         ('<a href="{{ reader.unsubscribe }}?x">x</a>', "reader.unsubscribe may not stand in href"),
-        ('{% if reader.name == "never" %}<!-- {{ reader.name }} -->{% endif %}', "may not stand in a comment"),
+        (
+            '{% if reader.name == "never" %}<!-- {{ reader.name }} -->{% endif %}',
+            "may not stand in a comment",
+        ),
         ("{% if reader.name == 'never' %}{{ 1 // 0 }}{% endif %}", None),
     ],
 )
-def test_a_mistake_in_a_template_is_an_error_when_it_is_loaded(tmp_path: Path, line: str, said: str | None) -> None:
+def test_a_mistake_in_a_template_is_an_error_when_it_is_loaded(
+    tmp_path: Path, line: str, said: str | None
+) -> None:
     page = f"<html><body><div>\n{line}\n</div></body></html>"
     folder = folder_of(tmp_path, page, "x")
     if said is None:
@@ -256,9 +308,7 @@ def test_a_mistake_in_a_template_is_an_error_when_it_is_loaded(tmp_path: Path, l
         return
     with pytest.raises(TemplateError, match=f"(?s){said}") as caught:
         compiled(folder=folder)
-    assert "digest/letter/digest.html.j2" in str(caught.value)
-    if "may not" not in said:
-        assert "digest.html.j2:2" in str(caught.value) or said in ("missing", "must be named")
+    assert str(caught.value).startswith("digest/letter/digest.html.j2:2: ")
 
 
 WHERE = st.sampled_from([Slot("name", place) for place in Place])
@@ -267,8 +317,6 @@ WHERE = st.sampled_from([Slot("name", place) for place in Place])
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.text(st.sampled_from("aé .=\n<&中"), max_size=90) | WHERE, max_size=8), NASTY)
 def test_segments_are_the_text_with_its_values(pieces: list[str | Slot], value: str) -> None:
-    import quopri
-
     value = " ".join(value.split())
     whole = [*pieces, "\n"]
     expected = "".join(one if isinstance(one, str) else one.escape(value) for one in whole)
@@ -307,19 +355,17 @@ def test_a_composed_issue_does_not_read_its_templates_again(tmp_path: Path) -> N
 
 
 def test_memory_is_flat_in_the_number_of_readers() -> None:
-    import tracemalloc
-
     make = mailer()
+
     def send(start: int, count: int) -> None:
         for number in range(start, start + count):
             make(Reader(subscriber_id=number, address=f"r{number}@d{number}.example.org", name=f"R {number}"))
 
-    send(0, 6000)
     tracemalloc.start()
     try:
-        send(6000, 500)
+        send(0, 6000)
         before = tracemalloc.get_traced_memory()[0]
-        send(7000, 2000)
-        assert tracemalloc.get_traced_memory()[0] - before < 200_000
+        send(6000, 4000)
+        assert tracemalloc.get_traced_memory()[0] - before < 100_000
     finally:
         tracemalloc.stop()

@@ -39,6 +39,15 @@ def keep(data: bytes, media: Path) -> Image:
     return known or _make(data, digest, media)
 
 
+def keep_file(path: Path, media: Path) -> Image:
+    """Keep the picture in a file; raises InputError also for one that cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise InputError(f"it cannot be read: {e.strerror}", where=str(path), remedy="Mend the path") from e
+    return keep(data, media)
+
+
 def _known(digest: str, media: Path) -> Image | None:
     """Describe copies that are there already, by reading no more than their headers."""
     for ending in _TYPES:

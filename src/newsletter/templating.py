@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
 from newsletter.errors import TemplateError
 
+_REFERRING = (nodes.Extends, nodes.Import, nodes.FromImport, nodes.Include)
 PACKAGED = Path(__file__).with_name("templates")
 
 
@@ -79,21 +80,21 @@ def template_set(env: jinja2.Environment, *names: str) -> TemplateSet:
     """Read templates and all that they include; an include whose name is computed is an error."""
     assert env.loader is not None
     sources: dict[str, str] = {}
-    wanted = list(names)
+    wanted = {name: name for name in names}
     while wanted:
-        name = wanted.pop()
-        if name in sources:
-            continue
+        name, where = wanted.popitem()
         try:
             sources[name] = env.loader.get_source(env, name)[0]
         except jinja2.TemplateNotFound as e:
-            raise TemplateError(f"the template {name} is missing", where=name, remedy="Add the file") from e
-        for other in meta.find_referenced_templates(_parse(env, name, sources[name])):
-            if other is None:
-                raise TemplateError(
-                    "an included template must be named", where=name, remedy="Write its name as a text"
-                )
-            wanted.append(other)
+            raise TemplateError(f"the template {name} is missing", where=where, remedy="Add the file") from e
+        for node in _parse(env, name, sources[name]).find_all(_REFERRING):
+            assert isinstance(node, _REFERRING)
+            where, other = f"{name}:{node.lineno}", node.template
+            if not isinstance(other, nodes.Const) or not isinstance(other.value, str):
+                what = "an included template must be named"
+                raise TemplateError(what, where=where, remedy="Write its name as a text")
+            if other.value not in sources:
+                wanted[other.value] = where
     return TemplateSet({name: sources[name] for name in sorted(sources)})
 
 

@@ -50,7 +50,8 @@ class PublicationConfig(Section):
     contact: Address
     postal_address: str = ""
     rights: str = ""
-    logo: str = ""  # path in the publication's folder
+    logo: str = ""  # path in the publication's folder: for feeds, pages and mails alike
+    logo_alt: Line = ""
     icon: str = ""
     generator: bool = True
     publish_addresses: bool = False
@@ -137,6 +138,21 @@ class NewsletterConfig(Section):
     catch_up: Literal["run_latest", "skip"] = "run_latest"
     max_lateness: Duration = timedelta(days=2)
     full_text: bool = False
+    design: Literal["letter", "front"] = "letter"
+    sections: tuple[Line, ...] = ()  # tags, in the order of the front page
+
+    @model_validator(mode="after")
+    def _design_has_what_is_asked(self) -> Self:
+        if self.design == "front" and self.full_text:
+            raise ValueError('a front page shows excerpts: full_text belongs to design = "letter"')
+        if self.design == "letter" and self.sections:
+            raise ValueError('a letter has no sections: they belong to design = "front"')
+        twice = [
+            one for one in self.sections if [s.casefold() for s in self.sections].count(one.casefold()) > 1
+        ]
+        if twice:
+            raise ValueError(f"sections names {twice[0]!r} twice")
+        return self
 
 
 class ThemeConfig(Section):

@@ -1,7 +1,7 @@
 """The digest: the e-mail form of an issue, in HTML and text, and the messages made of it.
 
 `compile_digest` freezes an issue and draws its archive page; `Mailer` compiles what readers share and makes the
-bytes of each reader's message.
+bytes of each reader's message. `compose_notice` makes the short mails about a subscription.
 """
 
 from newsletter.digest.compiling import LIMIT, compile_digest
@@ -10,6 +10,7 @@ from newsletter.digest.frozen import Frozen, thaw
 from newsletter.digest.mailer import Mailer, MailSettings
 from newsletter.digest.material import (
     Depth,
+    Design,
     Digest,
     Looks,
     Material,
@@ -18,20 +19,27 @@ from newsletter.digest.material import (
     subject_of,
     title_of,
 )
+from newsletter.digest.notices import Addressee, Notice, NoticeKind, NoticeLinks, compose_notice
 from newsletter.digest.rendering import template_names
 from newsletter.digest.wording import day
 
 __all__ = [
     "LIMIT",
+    "Addressee",
     "Depth",
+    "Design",
     "Digest",
     "Frozen",
     "Looks",
     "MailSettings",
     "Mailer",
     "Material",
+    "Notice",
+    "NoticeKind",
+    "NoticeLinks",
     "Signer",
     "compile_digest",
+    "compose_notice",
     "day",
     "issue_url",
     "post_url",

@@ -13,19 +13,18 @@ from newsletter.digest.rendering import (
     draw_html,
     render_html,
     render_text,
-    template_names,
     tongue_of,
     view,
 )
 from newsletter.digest.stories import EXCERPT
 from newsletter.digest.templates import TemplateSet
-from newsletter.digest.tracing import FIELDS, Test, Trace, plain, traced
+from newsletter.digest.tracing import FIELDS, LINKS, Nobody, Test, Trace, plain, traced
 from newsletter.digest.variants import Variants
-from newsletter.errors import InputError
+from newsletter.errors import InputError, TemplateError
 
 LIMIT = 90_000  # bytes of a whole message; Gmail cuts off near 102,000
 _AROUND = 4_000  # bytes: headers and signatures
-_VALUE = 150  # bytes that a slot's value takes
+_LINK, _WORDS = 130, 70  # bytes that a slot takes with a URL in it, with a name or an address
 _ROOMS = (EXCERPT, 480, 300, 0)  # characters of text a post may have, in order of preference
 _SAMPLE = dict.fromkeys(FIELDS, "x")  # a reader of whom everything is known
 
@@ -45,15 +44,18 @@ def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
             weights[plan] = _weigh(Frozen(material=material, plan=plan, templates=chosen.sources), chosen)
         return weights[plan] <= LIMIT
 
-    plan = _choose(material, fits)
-    frozen = Frozen(material=material, plan=plan, templates=chosen.sources)
-    _try(frozen, chosen)
+    try:
+        plan = _choose(material, fits)
+        frozen = Frozen(material=material, plan=plan, templates=chosen.sources)
+        _try(frozen, chosen)
+    except slots.Misplaced as e:
+        where = ", ".join(templates.places(chosen.trees, e.field))
+        raise TemplateError(str(e), where=where, remedy=e.remedy) from e
     seen = view(material, plan, tongue_of(material))
-    told = zip(material.posts, seen.stories, strict=False)
     return Digest(
-        html=render_html(seen, None, chosen),
+        html=render_html(seen, Nobody(), chosen),
         frozen=freeze(frozen),
-        depths={post.seq: story.depth for post, story in told},
+        depths=seen.depths,
         left_out=material.posts[plan.posts :],
         notes=(*_notes(material, plan), *_of_templates(chosen)),
     )
@@ -92,7 +94,7 @@ def _most(highest: int, fits: Callable[[int], bool]) -> int | None:
 def _weigh(frozen: Frozen, chosen: TemplateSet) -> int:
     """Return how many bytes a message has at most, for a reader of whom everything is known."""
     made = Variants(frozen, chosen, (b"", b"", b"")).segments(_SAMPLE)
-    return made.size + made.count * _VALUE + _AROUND
+    return made.size + sum(_LINK if one in LINKS else _WORDS for one in made.filled) + _AROUND
 
 
 def _try(frozen: Frozen, chosen: TemplateSet) -> None:
@@ -106,7 +108,7 @@ def _try(frozen: Frozen, chosen: TemplateSet) -> None:
         trace = Trace(values, words)
         reader = traced(trace) if follow else plain(values)
         page = slots.mark(draw_html(seen, reader, chosen), words)
-        slots.split_html(page, template_names(frozen.material)[0])
+        slots.split_html(page)
         render_text(seen, reader, chosen)
         for test, outcome in trace.tests.items():
             if test not in asked:

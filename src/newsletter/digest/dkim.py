@@ -51,8 +51,6 @@ _OVERSIGNED = (
 )
 _PADDING, _SHA256 = padding.PKCS1v15(), hashes.SHA256()
 _SPACE = re.compile(rb"[ \t]+")
-_NOT_RELAXED = (b"  ", b"\t", b" \r\n")
-_TRAILING = re.compile(rb"[ \t]+(?=\r\n)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +102,13 @@ class Seal:
         self._keys = [_Key(one, names, when) for one in signers]
 
     def sign(self, own: Sequence[bytes], body: bytes) -> bytes:
-        """Return one DKIM-Signature field for each signer, to be put before all fields; the same in, the same out."""
+        """Return one DKIM-Signature field for each signer, to be put before all fields; the same in, the same out.
+
+        `body` is its own relaxed form (RFC 6376 §3.4.4), as all that `encoding` makes is.
+        """
         if not self._keys:
             return b""
-        digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest())
+        digest = base64.b64encode(hashlib.sha256(body).digest())
         canonical = self._same + b"".join(
             _relaxed(field) for field, signed in zip(own, self._own, strict=True) if signed
         )
@@ -141,14 +142,6 @@ class _Key:
 
 def _name(field: bytes) -> str:
     return field.partition(b":")[0].decode().lower()
-
-
-def relaxed_body(body: bytes) -> bytes:
-    """Return the relaxed form of a body (RFC 6376 §3.4.4)."""
-    if any(found in body for found in _NOT_RELAXED):
-        body = _TRAILING.sub(b"", _SPACE.sub(b" ", body))
-    stripped = body.rstrip(b"\r\n") if body.endswith(b"\r\n\r\n") else body.removesuffix(b"\r\n")
-    return stripped + b"\r\n" if stripped else b""
 
 
 def _relaxed(field: bytes) -> bytes:

@@ -61,8 +61,8 @@ def _safe_start(line: bytes) -> bytes:
 class Segments:
     """A body compiled into bytes that are the same for everybody, with slots between them.
 
-    A slot's value stands on lines of its own, between soft line breaks, so it is encoded alone, once for each reader
-    and place, however often it occurs.
+    `slots` are the different ones, `filled` the fields of all places in their order. A value stands on lines of its
+    own, between soft line breaks, so it is encoded alone, once for each reader and place, however often it occurs.
     """
 
     def __init__(self, pieces: Iterable[bytes | str | Slot]) -> None:
@@ -73,6 +73,8 @@ class Segments:
         behind = False  # a slot
         for piece in pieces:
             if isinstance(piece, Slot):
+                if behind:
+                    self._fixed[-1] = _SOFT
                 if piece not in self.slots:
                     self.slots.append(piece)
                 order += [-1 - self.slots.index(piece), len(self._fixed)]
@@ -81,7 +83,7 @@ class Segments:
             else:
                 self._fixed[-1] += piece if isinstance(piece, bytes) else _between(piece, behind=behind)
                 behind = False
-        self._count = sum(one < 0 for one in order)
+        self.filled = [self.slots[-1 - one].field for one in order if one < 0]
         kept = len(self._fixed)
         self._pick = itemgetter(0, *(one if one >= 0 else kept - 1 - one for one in order[1:]))
 
@@ -96,11 +98,6 @@ class Segments:
     def size(self) -> int:
         """Bytes that are the same for everybody."""
         return sum(map(len, self._fixed))
-
-    @property
-    def count(self) -> int:
-        """How many places are filled."""
-        return self._count
 
 
 def encode_value(value: str) -> bytes:

@@ -9,7 +9,7 @@ _IMPORT = re.compile(r"@import\b[^;<]*;?", re.I)
 _STYLE = re.compile(r"(<style\b[^>]*>)(.*?)(</style>)", re.I | re.S)
 _PRE = re.compile(r"(<pre\b.*?</pre>)", re.I | re.S)
 _TAG = re.compile(r"<[a-z][^<>]*>")  # text holds no bare `<`, so this is never text
-_STYLED = re.compile(r"""(?<= )style=("[^"]*"|'[^']*')""")
+_ATTRIBUTE = re.compile(r"""(?<= )([\w:-]+)=("[^"]*"|'[^']*')""")
 _AIR = re.compile(r"([;:,]) ")
 _INDENT = re.compile(r"[ \t]*\n\s*")
 
@@ -37,7 +37,18 @@ def inline_styles(page: str) -> str:
 
 
 def _tighten(page: str) -> str:
-    """Take out what readers pay for and nobody sees: indentation (never inside `<pre>`), spaces in styles."""
-    page = _TAG.sub(lambda tag: _STYLED.sub(lambda found: _AIR.sub(r"\1", found[0]), tag[0]), page)
+    """Take out what readers pay for and nobody sees: indentation (never inside `<pre>`), spaces in styles.
+
+    Attributes stand in double quotes, as values that are put into them later expect.
+    """
+    page = _TAG.sub(lambda tag: _ATTRIBUTE.sub(_attribute, tag[0]), page)
     pieces = _PRE.split(page)
     return "".join(piece if place % 2 else _INDENT.sub("\n", piece) for place, piece in enumerate(pieces))
+
+
+def _attribute(found: re.Match[str]) -> str:
+    """Write an attribute in double quotes, whatever stands in it; a style, which may hold some, keeps its own."""
+    name, value = found.groups()
+    if name == "style":
+        return _AIR.sub(r"\1", found[0])
+    return found[0] if value[0] == '"' else f'{name}="{value[1:-1].replace(chr(34), "&quot;")}"'

@@ -19,6 +19,8 @@ from newsletter.model import Image
 Element: TypeAlias = Any  # lxml ships no types
 
 WIDTH = 536  # CSS pixels between the paper's paddings
+THUMBNAIL = (148, 148)  # CSS pixels of the box that a small picture fits in
+LOGO = (240, 96)
 _LETTER, _PHONE = 64, 30  # characters of a table that stand side by side on the paper, on a telephone
 _CONTAINERS = frozenset({"div", "section", "article", "aside"})
 _BLOCKS = frozenset(
@@ -124,12 +126,26 @@ def show(image: Image, media_url: str) -> Shown | None:
     None for what a mail cannot show: unknown size, not https, or a format that mail programs do not read.
     """
     src = media_url + image.large if image.large else image.src
-    media_type = image.media_type in _PICTURES if image.media_type else True
-    good = urlsplit(src).path.lower().endswith(_SUFFIXES) and media_type
-    if not (good and is_secure(src) and image.width > 2 and image.height > 2):
+    if not _can_be_shown(image, src):
         return None
     width = WIDTH if image.width >= WIDTH else max(image.width // 2, min(image.width, 160))
     return Shown(src, image.alt, width, max(1, round(image.height * width / image.width)))
+
+
+def show_small(image: Image, media_url: str, box: tuple[int, int]) -> Shown | None:
+    """Return how a picture is shown inside a box of CSS pixels, uncut, from its small copy; never enlarged."""
+    src = media_url + image.small if image.small else image.src
+    if not _can_be_shown(image, src):
+        return None
+    scale = min(box[0] / image.width, box[1] / image.height, 1)
+    width, height = (max(3, round(side * scale)) for side in (image.width, image.height))
+    return Shown(src, image.alt, width, height)
+
+
+def _can_be_shown(image: Image, src: str) -> bool:
+    media_type = image.media_type in _PICTURES if image.media_type else True
+    good = urlsplit(src).path.lower().endswith(_SUFFIXES) and media_type
+    return good and is_secure(src) and image.width > 2 and image.height > 2
 
 
 def clear_footnotes(root: Element, page: str, *, keep: bool) -> None:

@@ -12,14 +12,17 @@ from html import unescape
 from newsletter.compose import Corrected
 from newsletter.content import clean_line
 from newsletter.digest.wording import wording
-from newsletter.model import Post
+from newsletter.model import Image, Post
 
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looks:
-    """The publication as a digest shows it. `url` ends in a slash; `theme` is colours and fonts."""
+    """The publication as a digest shows it. `url` ends in a slash; `theme` is colours and fonts.
+
+    Without a `logo` the masthead shows the publication's name.
+    """
 
     publication: str
     url: str
@@ -28,6 +31,7 @@ class Looks:
     postal_address: str = ""
     contact: str = ""
     theme: Mapping[str, str] = field(default_factory=dict)
+    logo: Image | None = None
 
     @property
     def media(self) -> str:
@@ -35,12 +39,19 @@ class Looks:
         return f"{self.url}media/"
 
 
+class Design(StrEnum):
+    """Which set of templates an issue is rendered with; the value is the folder's name."""
+
+    LETTER = "letter"
+    FRONT = "front"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """One issue before it is rendered.
 
     `titles` knows the titles of own posts by URL and by id, None for one whose content note hides its title.
-    `intro_html` is sanitised and absolute.
+    `intro_html` is sanitised and absolute. `sections` are the tags under which a front page groups its posts.
     """
 
     newsletter: str
@@ -55,6 +66,8 @@ class Material:
     corrections: tuple[Corrected, ...] = ()
     titles: Mapping[str, str | None] = field(default_factory=dict)
     full_text: bool = False
+    design: Design = Design.LETTER
+    sections: tuple[str, ...] = ()
 
     @property
     def archive(self) -> str:

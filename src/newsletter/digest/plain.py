@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from newsletter.digest.markup import Element, Figure, text_of
 
@@ -83,6 +83,11 @@ def figure_lines(figure: Figure, picture: str) -> list[str]:
     image = figure.image
     lines = wrap(f"[{picture.format(alt=image.alt)}]") if image.alt else []
     return [*lines, *wrap(image.caption), *wrap(f"({image.credit})" if image.credit else "")]
+
+
+def thumbnail_lines(figure: Figure, picture: str) -> list[str]:
+    """Return a small picture as text: its alternative text and its credit."""
+    return figure_lines(replace(figure, image=replace(figure.image, caption="")), picture)
 
 
 def block_lines(block: Element, notes: Notes, *, width: int = COLUMNS) -> list[str]:
@@ -213,3 +218,22 @@ _RENDERERS: dict[str, Callable[[Element, Notes, int], list[str]]] = {
     "dl": _terms,
 }
 _BLOCKS = frozenset({"p", "footer", "figure", *_RENDERERS})
+
+
+def settle(text: str) -> str:
+    """Leave at most one empty line between lines, no space at their ends, one line end at the end."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    kept = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
+    return "\n".join(kept).strip("\n") + "\n"
+
+
+def _wrapped(text: str, first: str = "", rest: str = "") -> str:
+    return "\n".join(wrap(text, first=first, rest=rest))
+
+
+def _underlined(text: str, stroke: str) -> str:
+    return "\n".join(underlined(text, stroke))
+
+
+#: What templates of the text part shape their lines with.
+SHAPES: Mapping[str, Callable[..., str]] = {"wrap": _wrapped, "underlined": _underlined}

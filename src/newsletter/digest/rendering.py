@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from newsletter.digest import plain, wording
 from newsletter.digest.inlining import inline_styles
-from newsletter.digest.markup import WIDTH
+from newsletter.digest.markup import LOGO, WIDTH, Shown, show_small
 from newsletter.digest.material import Depth, Looks, Material, shorten, title_of
 from newsletter.digest.plain import Notes
+from newsletter.digest.sections import Section, tell_posts
 from newsletter.digest.stories import (
     CorrectionTold,
     Piece,
@@ -19,7 +20,6 @@ from newsletter.digest.stories import (
     Tellings,
     lines_of,
     pieces_of,
-    tell,
     tell_correction,
 )
 from newsletter.digest.templates import TemplateSet
@@ -51,6 +51,7 @@ class View:
     """What templates see, beside `reader`, `wrap` and `underlined`."""
 
     issue: Material
+    subject: str
     looks: Looks
     theme: Mapping[str, str]
     words: Wording
@@ -60,17 +61,17 @@ class View:
     preview: str
     intro: tuple[Piece, ...]
     intro_lines: tuple[str, ...]
+    logo: Shown | None
     contents: tuple[Story, ...]
+    lead: Story | None
+    sections: tuple[Section, ...]
     stories: tuple[Story, ...]
     corrections: tuple[CorrectionTold, ...]
+    depths: Mapping[int, Depth]
 
 
 #: The names that templates may use, with their types.
-NAMES: Mapping[str, object] = {
-    **typing.get_type_hints(View),
-    "wrap": None,
-    "underlined": None,
-}
+NAMES: Mapping[str, object] = {**typing.get_type_hints(View), **dict.fromkeys(plain.SHAPES)}
 
 
 def tongue_of(material: Material, language: str = "", timezone: str = "") -> Tongue:
@@ -94,12 +95,10 @@ def view(material: Material, plan: Plan, tongue: Tongue) -> View:
     )
     intro_lines = lines_of(material.intro_html, looks, said, shared.notes)
     posts = material.posts[: plan.posts]
-    stories = tuple(
-        tell(post, Depth.FULL if place < plan.full else Depth.EXCERPT, plan.room, shared)
-        for place, post in enumerate(posts)
-    )
+    told = tell_posts(material, posts, plan.full, plan.room, shared)
     return View(
         issue=material,
+        subject=material.subject,
         looks=looks,
         theme=looks.theme,
         words=said,
@@ -109,9 +108,13 @@ def view(material: Material, plan: Plan, tongue: Tongue) -> View:
         preview=preview(material, posts, said),
         intro=pieces_of(material.intro_html, looks),
         intro_lines=tuple(intro_lines),
-        contents=stories if len(stories) >= CONTENTS_FROM else (),
-        stories=stories,
+        logo=None if looks.logo is None else show_small(looks.logo, looks.media, LOGO),
+        contents=told.listed if len(posts) >= CONTENTS_FROM else (),
+        lead=told.lead,
+        sections=told.sections,
+        stories=told.stories,
         corrections=tuple(tell_correction(one, material.newsletter, shared) for one in material.corrections),
+        depths=told.depths,
     )
 
 
@@ -119,13 +122,13 @@ def _when(due: datetime, tongue: Tongue) -> str:
     return wording.day(due, tongue.timezone, tongue.language, style="full")
 
 
-def template_names(_material: Material) -> tuple[str, str]:
+def template_names(material: Material) -> tuple[str, str]:
     """Return the names of the templates of both parts, HTML first."""
-    return "digest/digest.html.j2", "digest/digest.txt.j2"
+    return f"digest/{material.design}/digest.html.j2", f"digest/{material.design}/digest.txt.j2"
 
 
 def render_html(view: View, reader: object, templates: TemplateSet) -> str:
-    """Render the HTML for a reader (None for the archive), styles inlined."""
+    """Render the HTML for a reader, styles inlined."""
     return inline_styles(draw_html(view, reader, templates))
 
 
@@ -136,8 +139,8 @@ def draw_html(view: View, reader: object, templates: TemplateSet) -> str:
 
 def render_text(view: View, reader: object, templates: TemplateSet) -> str:
     """Render the text part for a reader."""
-    more = {"reader": reader, "wrap": _wrap, "underlined": _underlined}
-    return _settle(templates.render(template_names(view.issue)[1], **_names(view), **more))
+    name = template_names(view.issue)[1]
+    return plain.settle(templates.render(name, **_names(view), **plain.SHAPES, reader=reader))
 
 
 def _names(view: View) -> dict[str, object]:
@@ -164,23 +167,3 @@ def _first_sentence(text: str) -> str:
         return text
     end = max(text.rfind(sign, 60, 150) for sign in (". ", "; ", ": "))
     return f"{text[:end]}." if end > 0 else shorten(text, 150)
-
-
-def _wrap(text: str, first: str = "", rest: str = "") -> str:
-    return "\n".join(plain.wrap(text, first=first, rest=rest))
-
-
-def _underlined(text: str, stroke: str) -> str:
-    return "\n".join(plain.underlined(text, stroke))
-
-
-def _settle(text: str) -> str:
-    """Leave at most one empty line between lines, no space at their ends, one line end at the end."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    return "\n".join(_spaced(lines)).strip("\n") + "\n"
-
-
-def _spaced(lines: list[str]) -> Iterator[str]:
-    for place, line in enumerate(lines):
-        if line or (place and lines[place - 1]):
-            yield line

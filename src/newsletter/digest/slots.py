@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from newsletter.digest.tracing import FIELDS, LINKS
-from newsletter.errors import TemplateError
 
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
 NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
@@ -23,6 +22,15 @@ _TOKEN = re.compile(
     re.S,
 )
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+class Misplaced(ValueError):
+    """A field of the reader stands where none may."""
+
+    def __init__(self, field: str, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.field = field
+        self.remedy = remedy
 
 
 class Place(Enum):
@@ -66,12 +74,12 @@ def split_text(marked: str) -> list[str | Slot]:
     return list(_split(marked, lambda _: Place.PLAIN))
 
 
-def split_html(marked: str, where: str) -> list[str | Slot]:
-    """Split a page into texts and slots; TemplateError where a slot may not stand (comment, style, tag)."""
+def split_html(marked: str) -> list[str | Slot]:
+    """Split a page into texts and slots; Misplaced where one may not stand (comment, style, tag)."""
     found: dict[int, Place] = {}
     for token in _TOKEN.finditer(marked):
         if OPEN in token[0]:
-            found |= {token.start() + at: place for at, place in _in_tag(token[0], where)}
+            found |= {token.start() + at: place for at, place in _in_tag(token[0])}
     return list(_split(marked, lambda at: found.get(at, Place.TEXT)))
 
 
@@ -84,14 +92,11 @@ def _split(marked: str, place: Callable[[int], Place]) -> Iterator[str | Slot]:
     yield marked[start:]
 
 
-def _in_tag(token: str, where: str) -> Iterator[tuple[int, Place]]:
+def _in_tag(token: str) -> Iterator[tuple[int, Place]]:
     """Yield the slots of a tag by their offset in it."""
     if token.startswith(("<!", "<style", "<title")):
-        raise TemplateError(
-            "what differs between readers may not stand in a comment, a style or the title",
-            where=where,
-            remedy=f"Take reader.{_MARK.findall(token)[0]} out of there",
-        )
+        what = "what differs between readers may not stand in a comment, a style or the title"
+        raise Misplaced(_MARK.findall(token)[0], what, "Take it out of there")
     inside = {
         found.start(group) + mark.start(): (found[1].lower(), found[group], mark[1])
         for found in _ATTRIBUTE.finditer(token)
@@ -102,15 +107,9 @@ def _in_tag(token: str, where: str) -> Iterator[tuple[int, Place]]:
     for mark in _MARK.finditer(token):
         attribute, value, field = inside.get(mark.start(), ("", "", ""))
         if not attribute or attribute in ("style", "class", "id") or attribute.startswith("on"):
-            raise TemplateError(
-                f"reader.{mark[1]} may not stand there in a tag", where=where, remedy="Put it between tags"
-            )
-        if attribute in ("href", "src", "action", "cite") and not (
-            field in LINKS and value == f"{OPEN}{field}{CLOSE}"
-        ):
-            raise TemplateError(
-                f"reader.{field} may not stand in {attribute}",
-                where=where,
-                remedy=f"There only one of these may stand, alone: {', '.join(sorted(LINKS))}",
-            )
+            raise Misplaced(mark[1], f"reader.{mark[1]} may not stand there in a tag", "Put it between tags")
+        alone = field in LINKS and value == mark[0]
+        if attribute in ("href", "src", "action", "cite") and not alone:
+            only = f"There only one of these may stand, alone: {', '.join(sorted(LINKS))}"
+            raise Misplaced(field, f"reader.{field} may not stand in {attribute}", only)
         yield mark.start(), Place.ATTRIBUTE

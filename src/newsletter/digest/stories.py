@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from newsletter.compose import Corrected
 from newsletter.content import opens_with
 from newsletter.digest import plain, wording
 from newsletter.digest.markup import (
+    THUMBNAIL,
     Element,
     Figure,
     clear_footnotes,
@@ -18,9 +20,10 @@ from newsletter.digest.markup import (
     parse,
     ranks_of,
     show,
+    show_small,
     text_of,
 )
-from newsletter.digest.material import Depth, Looks, issue_url, post_url, title_of
+from newsletter.digest.material import Depth, Looks, issue_url, post_url, shorten, title_of
 from newsletter.digest.plain import Notes
 from newsletter.digest.wording import Wording
 from newsletter.model import Citation, Image, Post, Reference, Relation
@@ -51,7 +54,8 @@ class Linked:
 class Story:
     """A post as the templates see it; texts are plain unless the field's name ends in `html` or `lines`.
 
-    `note` set means that neither picture nor text of the post is shown.
+    `note` set means that neither picture nor text of the post is shown. A brief has an `excerpt` and perhaps a
+    `thumbnail`; any other story has `lead`, `summary` and `pieces`.
     """
 
     title: str
@@ -68,6 +72,8 @@ class Story:
     references: tuple[Linked, ...]
     depth: Depth
     lines: tuple[str, ...]
+    excerpt: str = ""
+    thumbnail: Figure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +102,7 @@ def tell(post: Post, depth: Depth, room: int, shared: Tellings) -> Story:
     summary = "" if shown and opens_with(post.body_html, post.summary) else post.summary
     whole = len(shown) == len(blocks)
     story = Story(
-        title=title_of(post),
-        url=url,
-        language=post.language or shared.looks.language,
-        direction=wording.direction(post.language or shared.looks.language),
-        byline=_byline(post, shared),
+        **_named(post, shared),
         note="",
         summary=summary,
         lead=lead,
@@ -114,6 +116,53 @@ def tell(post: Post, depth: Depth, room: int, shared: Tellings) -> Story:
         lines=(),
     )
     return _with_lines(story, shown, post, shared)
+
+
+def brief(post: Post, room: int, shared: Tellings) -> Story:
+    """Tell a post in one paragraph of at most `room` characters and a small picture."""
+    if post.content_note is not None:
+        return _noted(post, shared)
+    root = parse(post.body_html)
+    clear_footnotes(root, post_url(shared.looks.url, post), keep=False)
+    said = post.summary.strip() or " ".join(text_of(one) for one in root if one.tag in ("p", "ul", "ol"))
+    story = Story(
+        **_named(post, shared),
+        note="",
+        summary="",
+        lead=None,
+        pieces=(),
+        read_on=shared.words.read_on.format(title=wording.isolate(title_of(post), shared.looks.language)),
+        sources=tuple(_source(one) for one in post.citations),
+        references=tuple(_reference(one, shared) for one in post.references),
+        depth=Depth.SUMMARY if post.summary.strip() else Depth.EXCERPT,
+        lines=(),
+        excerpt=shorten(said, room),
+        thumbnail=_thumbnail(post, root, shared.looks.media),
+    )
+    return _with_lines(story, [], post, shared)
+
+
+def _thumbnail(post: Post, root: Element, media: str) -> Figure | None:
+    """Return the picture that stands for a post: the one marked so, else the first that mail can show."""
+    marked = [image for image in post.images if image.lead]
+    found = [figure.image for one in root if (figure := figure_of(one, post.images, media)) is not None]
+    for image in (*marked, *found):
+        shown = show_small(image, media, THUMBNAIL)
+        if shown is not None:
+            return Figure(image, shown)
+    return None
+
+
+def _named(post: Post, shared: Tellings) -> dict[str, Any]:
+    """Return what every story that shows its title says of itself."""
+    language = post.language or shared.looks.language
+    return {
+        "title": title_of(post),
+        "url": post_url(shared.looks.url, post),
+        "language": language,
+        "direction": wording.direction(language),
+        "byline": _byline(post, shared),
+    }
 
 
 def _noted(post: Post, shared: Tellings) -> Story:
@@ -247,7 +296,9 @@ def _with_lines(story: Story, shown: list[Element], post: Post, shared: Tellings
         lines += [*plain.wrap(f"{words.content_note}{words.colon} {story.note}"), ""]
     if story.lead is not None:
         lines += _after(plain.figure_lines(story.lead, words.picture))
-    lines += _after(plain.wrap(story.summary))
+    if story.thumbnail is not None:
+        lines += _after(plain.thumbnail_lines(story.thumbnail, words.picture))
+    lines += _after(plain.wrap(story.summary or story.excerpt))
     for block in shown:
         lines += _block_lines(block, post.images, shared.looks.media, words, notes)
     lines += _after([*plain.wrap(f"{story.read_on}{words.colon}"), story.url])

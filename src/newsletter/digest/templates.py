@@ -113,6 +113,14 @@ def _element(kind: object) -> object:
     return inner[0] if typing.get_origin(kind) in (tuple, list) and inner else None
 
 
+def places(trees: Mapping[str, nodes.Template], field: str) -> list[str]:
+    """Return where (`file:line`) a field of the reader is named."""
+    found = ((name, one) for name, tree in trees.items() for one in tree.find_all(nodes.Getattr))
+    return list(
+        dict.fromkeys(f"{name}:{one.lineno}" for name, one in found if _field(one) and one.attr == field)
+    )
+
+
 def untraceable(trees: Mapping[str, nodes.Template]) -> Iterator[str]:
     """Yield the places (`file:line`) where a template does more with its reader than print and ask."""
     reading = {name for name, tree in trees.items() if any(_reads(one) for one in tree.find_all(nodes.Name))}
@@ -166,12 +174,12 @@ def _statements(body: typing.Iterable[nodes.Node], reading: set[str]) -> Iterato
 
 def _keeps(node: nodes.Node, reading: set[str]) -> bool:
     """Tell whether a statement takes the text of a template that reads the reader as a value."""
-    if isinstance(node, nodes.Import | nodes.FromImport | nodes.Extends):
+    if isinstance(node, nodes.Import | nodes.FromImport):
         return bool(_named(node) & reading)
     return isinstance(node, _CAPTURING) and any(_named(one) & reading for one in node.find_all(nodes.Include))
 
 
-def _named(node: nodes.Import | nodes.FromImport | nodes.Extends | nodes.Include) -> set[str]:
+def _named(node: nodes.Import | nodes.FromImport | nodes.Include) -> set[str]:
     name = node.template
     return {name.value} if isinstance(name, nodes.Const) and isinstance(name.value, str) else set()
 

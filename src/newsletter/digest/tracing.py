@@ -77,3 +77,13 @@ def traced(trace: Trace) -> object:
 def plain(values: Values) -> object:
     """Return one reader as they are."""
     return SimpleNamespace(**{name: values[name] for name in FIELDS})
+
+
+class Nobody(SimpleNamespace):
+    """The reader of the archive: none, so a question whether there is one says no and every field is empty."""
+
+    def __init__(self) -> None:
+        super().__init__(**dict.fromkeys(FIELDS, ""))
+
+    def __bool__(self) -> bool:
+        return False

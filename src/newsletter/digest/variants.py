@@ -126,7 +126,7 @@ class Variants:
         for test, outcome in trace.tests.items():
             tree.questions.setdefault(outcomes, test)
             outcomes += (outcome,)
-        return Rendered(html=slots.split_html(page, "digest"), text=slots.split_text(text))
+        return Rendered(html=slots.split_html(page), text=slots.split_text(text))
 
     def _alone(self, tree: _Tree, values: Values) -> Rendered:
         seen, reader = self._view(tree.tongue), plain(values)

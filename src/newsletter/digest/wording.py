@@ -25,6 +25,7 @@ class Wording:
     number: str
     colon: str
     in_this_issue: str
+    other_stories: str
     by: str
     join: str
     and_more: tuple[str, str]
@@ -59,6 +60,7 @@ ENGLISH = Wording(
     number="No. {number}",
     colon=":",
     in_this_issue="In this issue",
+    other_stories="Other stories",
     by="By {names}",
     join=" and ",
     and_more=("And one more story.", "And {count} more stories."),
@@ -93,6 +95,7 @@ FRENCH = Wording(
     number="N° {number}",
     colon="\u00a0:",
     in_this_issue="Dans ce numéro",
+    other_stories="Autres articles",
     by="Par {names}",
     join=" et ",
     and_more=("Et un autre article.", "Et {count} autres articles."),

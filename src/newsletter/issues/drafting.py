@@ -1,4 +1,4 @@
-"""Draft an issue from the store: select its posts, gather its material, render it. Nothing is written."""
+"""Draft an issue from the store: select its posts, gather its material, render it. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from newsletter import content, digest, templating
+from newsletter import content, digest, pictures, templating
 from newsletter.compose import Explained, Rule, Selection, Verdict, leave_out, select
 from newsletter.config import Config, NewsletterConfig
-from newsletter.errors import ConfigError
+from newsletter.errors import ConfigError, InputError
 from newsletter.issues.slots import zone_of
-from newsletter.model import Issue, IssueState, Placement, Post, Slot
+from newsletter.model import Image, Issue, IssueState, Placement, Post, Slot
 from newsletter.store import Tx
 from newsletter.store import issues as stored
 from newsletter.store import posts as stored_posts
@@ -91,7 +91,18 @@ def draft(
         composed_at=now,
     )
     issue = replace(issue, sha256=fingerprint(issue, compiled.frozen, placed_of(selection)))
-    return Draft(issue=issue, frozen=compiled.frozen, selection=selection, notes=compiled.notes)
+    return Draft(
+        issue=issue,
+        frozen=compiled.frozen,
+        selection=selection,
+        notes=(*compiled.notes, *_notes(config, material)),
+    )
+
+
+def _notes(config: Config, material: digest.Material) -> list[str]:
+    if not config.publication.logo or material.looks.logo is not None:
+        return []
+    return [f"the logo {config.publication.logo} is no picture that mails can show: the name stands there"]
 
 
 def _with_depth(selection: Selection, compiled: digest.Digest) -> list[Explained]:
@@ -139,6 +150,8 @@ def _material(
         corrections=selection.corrections,
         titles=_titles(tx, config),
         full_text=newsletter.full_text,
+        design=digest.Design(newsletter.design),
+        sections=newsletter.sections,
     )
 
 
@@ -165,7 +178,20 @@ def _looks(config: Config, newsletter: NewsletterConfig) -> digest.Looks:
         postal_address=publication.postal_address,
         contact=publication.contact,
         theme=config.theme.model_dump(),
+        logo=_logo(config),
     )
+
+
+def _logo(config: Config) -> Image | None:
+    """Return the logo as mails show it, from a copy of known size; None for one that they cannot show."""
+    told = config.publication
+    if not told.logo:
+        return None
+    try:
+        kept = pictures.keep_file(config.path(told.logo), config.media)
+    except InputError:  # no issue is late for its logo
+        return None
+    return replace(kept, alt=told.logo_alt or told.title)
 
 
 def _intro(config: Config, newsletter: NewsletterConfig) -> str:

@@ -14,7 +14,7 @@ from gzip import compress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from newsletter import feeds, pages
+from newsletter import feeds, pages, pictures
 from newsletter.config import Config
 from newsletter.errors import InputError
 from newsletter.feeds import Entry, Feed
@@ -245,3 +245,14 @@ def _plan_pictures(plan: Plan, config: Config, material: Material) -> None:
                     "there is no such file", where=f"[publication] {key} = {path}", remedy="Mend the path"
                 )
             plan.copies[asset(file, key)] = path
+    if config.publication.logo:
+        plan.copies |= _logo_of_mails(config)
+
+
+def _logo_of_mails(config: Config) -> dict[str, Path]:
+    """Return the copies of the logo that digests show, before the first one is sent."""
+    try:
+        kept = pictures.keep_file(config.path(config.publication.logo), config.media)
+    except InputError:  # not a picture that mails can show: they show the publication's name
+        return {}
+    return {f"media/{name}": config.media / name for name in (kept.small, kept.large)}
