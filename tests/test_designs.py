@@ -270,3 +270,15 @@ def test_a_newsletter_s_design_reaches_its_issues(
     made = drafted(sqlite_store, config, now)
     assert ">Ports</h2>" in made.issue.html
     assert "Other stories" not in made.issue.html  # the newest of no section leads
+
+
+@pytest.mark.parametrize(
+    ("language", "side", "list_", "quotation"),
+    [("en", "left", "0 0 0 26px", "2px 0 2px 20px"), ("ar", "right", "0 26px 0 0", "2px 20px 2px 0")],
+)
+def test_lists_and_quotations_begin_on_the_side_of_the_language(
+    language: str, side: str, list_: str, quotation: str
+) -> None:
+    html = compiled(looks=replace(LOOKS, language=language), full_text=True).html
+    assert f'class="list" style="margin:0 0 16px 0;padding:{list_}"' in html.replace("; ", ";")
+    assert f"padding:{quotation};border-{side}:3px solid" in html

@@ -442,7 +442,9 @@ def test_css_inline_agrees_with_every_computed_style(design: Design) -> None:
             element.attrib.pop("style", None)
     for style in page.findall(".//style"):
         style.getparent().remove(style)
-    css = "".join(RENDER(f"digest/{name}/style.css", theme=THEME) for name in ("parts", design))
+    css = "".join(
+        RENDER(f"digest/{name}/style.css", theme=THEME, direction="ltr") for name in ("parts", design)
+    )
     bare = "<!DOCTYPE html>\n" + lxml_html.tostring(page, encoding="unicode").replace(
         "</head>", f"<style>{css}</style></head>"
     )
