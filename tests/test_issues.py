@@ -349,7 +349,7 @@ def test_a_template_of_the_publication_comes_first_and_its_mistakes_leave_no_tra
 ) -> None:
     config = site(publication)
     put(sqlite_store, *POSTS)
-    own = config.templates / "digest" / "digest.txt.j2"
+    own = config.templates / "digest" / "letter" / "digest.txt.j2"
     own.parent.mkdir(parents=True)
     own.write_text("line\n{{ nonsense }}\n")
     with pytest.raises(TemplateError, match=r"digest\.txt\.j2:2"):
@@ -357,7 +357,7 @@ def test_a_template_of_the_publication_comes_first_and_its_mistakes_leave_no_tra
     with sqlite_store.read() as tx:
         assert stored.slot_states(tx, "weekly") == {}
         assert stored.next_number(tx, "weekly") == 1
-    packaged = (templating.PACKAGED / "digest" / "digest.txt.j2").read_text()
+    packaged = (templating.PACKAGED / "digest" / "letter" / "digest.txt.j2").read_text()
     own.write_text("Our own words.\n" + packaged)
     issue = compose(sqlite_store, config, now).issue
     assert issue is not None

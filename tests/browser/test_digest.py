@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from letters import ANN, CRANES, POSTS, mailer
+from letters import ANN, CRANES, HARBOUR, LOOKS, POSTS, mailer, post
+from newsletter.digest import Design
+from newsletter.model import Image
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
@@ -18,6 +20,12 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no Chromium at {CHROMIUM}"),
 ]
 HTML = mailer(posts=(*POSTS,), full_text=True).fill(ANN)[0]
+SMALL = post(34, "Pilots settle the dispute over their nights", tags=("ports",), images=(HARBOUR,))
+MARK = Image(src="https://herald.example.org/media/mark.png", alt="A lighthouse", width=600, height=240)
+FRONT = mailer(
+    posts=(*POSTS, SMALL), design=Design.FRONT, sections=("ports",), looks=replace(LOOKS, logo=MARK)
+).fill(ANN)[0]
+DESIGNS = pytest.mark.parametrize("page", [HTML, FRONT], ids=["letter", "front"])
 PICTURE = (Path(__file__).parents[2] / "posts" / "pictures" / "harbour-dusk.jpg").read_bytes()
 
 
@@ -58,9 +66,15 @@ def box(tab: Page, selector: str) -> dict[str, float]:
     return {"x": found["x"], "width": found["width"], "height": found["height"]}
 
 
+def bared(page: str) -> str:
+    """Take the styles of the head away."""
+    return re.sub(r"<style.*?</style>", "", page, flags=re.S)
+
+
 @pytest.mark.parametrize("bare", [False, True])
-def test_no_width_scrolls_sideways_with_and_without_styles(browser: Browser, bare: bool) -> None:
-    page = re.sub(r"<style.*?</style>", "", HTML, flags=re.S) if bare else HTML
+@DESIGNS
+def test_no_width_scrolls_sideways_with_and_without_styles(browser: Browser, page: str, bare: bool) -> None:
+    page = bared(page) if bare else page
     tab = show(browser, page, width=600)
     for width in (320, 375, 600, 1200):
         tab.set_viewport_size({"width": width, "height": 800})
@@ -69,6 +83,21 @@ def test_no_width_scrolls_sideways_with_and_without_styles(browser: Browser, bar
         assert paper["width"] == min(600, width)
         assert abs(paper["x"] - (width - paper["width"]) / 2) <= 1
         assert box(tab, ".picture")["width"] <= 536
+    tab.context.close()
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(("width", "least", "most"), [(600, 146, 148), (375, 80, 115), (320, 68, 95)])
+def test_a_thumbnail_stands_beside_its_text_at_every_width(
+    browser: Browser, bare: bool, width: int, least: int, most: int
+) -> None:
+    tab = show(browser, bared(FRONT) if bare else FRONT, width=width)
+    text, thumb = box(tab, ".brief-text:has(+ .gutter)"), box(tab, ".thumb")
+    assert least <= thumb["width"] <= most
+    assert thumb["height"] == pytest.approx(thumb["width"] * 675 / 1200, abs=2)
+    assert text["x"] + text["width"] < thumb["x"]
+    assert text["width"] > 1.8 * thumb["width"]
+    assert box(tab, ".logo")["width"] <= 240
     tab.context.close()
 
 
@@ -122,8 +151,9 @@ def test_the_scheme_s_colours_are_those_of_the_theme(browser: Browser, dark: boo
     tab.context.close()
 
 
-def test_nothing_is_invisible(browser: Browser) -> None:
-    tab = show(browser, HTML, width=600)
+@DESIGNS
+def test_nothing_is_invisible(browser: Browser, page: str) -> None:
+    tab = show(browser, page, width=600)
     hidden = tab.evaluate(
         """() => [...document.body.querySelectorAll('p, h1, h2, h3, h4, li, a, img, td')].filter(e =>
             (e.textContent.trim() || e.tagName == 'IMG') &&

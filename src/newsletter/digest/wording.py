@@ -25,6 +25,7 @@ class Wording:
     number: str
     colon: str
     in_this_issue: str
+    also_in_this_issue: str
     other_stories: str
     by: str
     join: str
@@ -60,6 +61,7 @@ ENGLISH = Wording(
     number="No. {number}",
     colon=":",
     in_this_issue="In this issue",
+    also_in_this_issue="Also in this issue",
     other_stories="Other stories",
     by="By {names}",
     join=" and ",
@@ -95,6 +97,7 @@ FRENCH = Wording(
     number="N° {number}",
     colon="\u00a0:",
     in_this_issue="Dans ce numéro",
+    also_in_this_issue="Également dans ce numéro",
     other_stories="Autres articles",
     by="Par {names}",
     join=" et ",
