@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from letters import ANN, CRANES, PLAIN, compiled, issue_of, settings
+from letters import ANN, CRANES, LOOKS, PLAIN, THEME, compiled, issue_of, settings
 from newsletter.checks import contrast
 from newsletter.checks.digest import _ONCE, check_message
 from newsletter.digest import Mailer
@@ -46,6 +46,11 @@ def with_text(old: str, new: str) -> bytes:
 
 def test_a_good_message_has_no_finding() -> None:
     assert check_message(GOOD, where="x") == []
+
+
+def test_a_font_in_double_quotes_has_no_finding() -> None:
+    looks = replace(LOOKS, theme={**THEME, "body_font": '"Segoe UI", sans-serif'})
+    assert check_message(Mailer(issue_of(compiled(looks=looks)), settings())(ANN).content) == []
 
 
 def test_each_header_stands_once() -> None:
