@@ -142,7 +142,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         {"theme": {"muted": "#8a8f94"}},
         "theme.muted: '#8a8f94' is not allowed: its contrast with paper #fdfcfa is 3.18, and 4.5 is the least",
     ),
-    ({"theme": {"background": "#d8d4cb"}}, "theme.muted: '#56616b' is not allowed: its contrast with background #d8d4cb"),
+    (
+        {"theme": {"background": "#d8d4cb"}},
+        "theme.muted: '#56616b' is not allowed: its contrast with background #d8d4cb",
+    ),
     (
         {"theme": {"paper": "#222222"}},
         "theme.text: '#1d2329' is not allowed: its contrast with paper #222222",

@@ -207,7 +207,7 @@ def test_an_issue_that_needs_approval_waits_for_it(publisher: Publisher, config:
     assert len(mails(config)) == 2
 
 
-def test_an_issue_that_breaks_a_rule_since_it_was_composed_is_held_and_stops_no_other(
+def test_an_issue_that_breaks_a_rule_since_it_was_composed_is_held(
     publisher: Publisher, config: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     publisher.gather(now=START)
@@ -231,6 +231,24 @@ def test_an_issue_that_breaks_a_rule_since_it_was_composed_is_held_and_stops_no_
     daemon.tick()
     daemon.deliver()
     assert len(mails(config)) == 2
+
+
+def test_an_issue_that_cannot_be_released_stops_no_other(
+    publisher: Publisher, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher.gather(now=START)
+    daily = config.newsletters[0]
+    both = (daily, daily.model_copy(update={"name": "former"}))
+    wider = Publisher(config.model_copy(update={"newsletters": both}), publisher.store)
+    with publisher.store.write() as tx:
+        for one in both:
+            issues.ensure_newsletter(tx, one.name, START - 2 * DAY)
+    for name in ("former", "daily"):
+        assert wider.compose(name, wider.due_slot(name, now=START), now=START).issue is not None
+    Daemon(publisher, Clock()).tick()
+    assert publisher.issues("daily")[0].state is IssueState.RELEASED
+    assert publisher.issues("former")[0].state is IssueState.APPROVED
+    assert caplog.text.count("release of former 1: there is no newsletter 'former'") == 1
 
 
 def test_a_restored_store_delivers_nothing_by_itself(
