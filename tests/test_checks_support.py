@@ -301,6 +301,29 @@ def test_what_breaks_does_so_somewhere() -> None:
         assert slug is None or without(slug), name
 
 
+@pytest.mark.parametrize(
+    ("slug", "style"),
+    [
+        *(
+            (f"css-unit-{unit}", f"width: 3{unit}")
+            for unit in ("px", "em", "pt", "ex", "cm", "mm", "in", "pc")
+        ),
+        *((f"css-unit-{unit}", f"width: 3{unit}") for unit in ("rem", "ch", "vw", "vh", "vmin", "vmax")),
+        *((f"css-function-{name}", f"width: {name}(1px, 2px)") for name in ("min", "max", "clamp")),
+        *(("css-unit-percent", "width: 9%"), ("css-unit-calc", "width: calc(1px + 1%)")),
+        *(("css-variables", "width: var(--x)"), ("css-rgba", "border: 1px solid rgba(1, 2, 3, 0.5)")),
+        *(("css-display-flex", "display: flex"), ("css-display-grid", "display: grid")),
+        *(
+            (f"css-{kind}-gradient", f"background: {kind}-gradient(red, blue)")
+            for kind in ("linear", "radial")
+        ),
+    ],
+)
+def test_values_break_where_the_data_say_so(slug: str, style: str) -> None:
+    ((name, value),) = declarations_of(style)
+    assert bool(list(support.judged(name, value))) == bool(without(slug))
+
+
 def test_the_packaged_templates_use_only_what_the_data_allow() -> None:
     """Judge the rendered digest by the data alone, apart from our table."""
     root = lxml_html.document_fromstring(DIGEST.html)

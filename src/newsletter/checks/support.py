@@ -151,14 +151,15 @@ _COLOURS = ("color", "background", "background-color")
 _COLOUR = re.compile(
     r"#(?:[0-9a-f]{3}|[0-9a-f]{6})(?![0-9a-f])|\b(?:inherit|transparent|currentcolor|none)\b", re.I
 )
+#: Pattern of the property, pattern of the value, what it is ({} is what was met), remedy.
 _VALUES: tuple[tuple[str, str, str, str], ...] = (
     (r"display", r"\b(?:inline-)?(?:flex|grid)\b", "display: {}", _TABLE),
     (r"margin.*", r"(?<![\w.])-\.?\d", "a negative margin", "Use less padding above it instead"),
-    (r".*", r"\bvar\(", "a CSS variable", "Write the value itself, or {{{{ theme.… }}}} in the template"),
-    (r".*", r"\b(?:calc|min|max|clamp|env)\(", "{}…)", "Write a width in pixels or percent"),
+    (r".*", r"\bvar\(", "a CSS variable", "Write the value itself, or {{ theme.… }} in the template"),
+    (r".*", r"\b(?:calc|min|max|clamp|env)\(", "{}()", "Write a width in pixels or percent"),
     (r".*", r"\b(?:url|image-set|[a-z-]*gradient)\(", "a picture in a style", "Use an img, and background-color"),
-    (r".*", r"\b(?:rgba?|hsla?|hwb|lab|lch|oklab|oklch|color|light-dark|color-mix)\(", "{}…)", "Write #rrggbb"),
-    (r".*", r"(?<=\d)(?:r?ch|rem|r?ex|r?lh|[sld]?v(?:w|h|min|max|i|b)|cq\w+)\b", "the unit {}", "Use px, em or %"),
+    (r".*", r"\b(?:rgba?|hsla?|hwb|lab|lch|oklab|oklch|color|light-dark|color-mix)\(", "{}()", "Write #rrggbb"),
+    (r".*", r"(?<=\d)(?:r?ch|rem|rex|r?lh|[sld]?v(?:w|h|min|max|i|b)|cq\w+)\b", "the unit {}", "Use px, em or %"),
 )  # fmt: skip
 
 
@@ -188,7 +189,7 @@ def _element(element: Element) -> Iterator[Found]:
     if tag not in ELEMENTS and tag not in PLAIN_ELEMENTS:
         remedy = BROKEN_ELEMENTS.get(tag, "Use a div, span, p or table")
         yield found_in(element, place_of(element), f"a {tag} element is not for mail", remedy)
-    for name in element.attrib.keys() & BROKEN_ATTRIBUTES.keys():
+    for name in sorted(element.attrib.keys() & BROKEN_ATTRIBUTES.keys()):
         yield found_in(
             element, place_of(element), f"the attribute {name} is not for mail", BROKEN_ATTRIBUTES[name]
         )
@@ -208,8 +209,7 @@ def judged(name: str, value: str) -> Iterator[tuple[str, str]]:
         hit = re.search(values, plain) if re.fullmatch(names, name) else None
         if hit is not None:
             broken = True
-            what = said.format(hit[0].strip("("))
-            yield f"{what.replace('…)', '()')} breaks in some mail programs", remedy.format()
+            yield f"{said.format(hit[0].strip('('))} breaks in some mail programs", remedy
     if broken:
         return
     word = plain.replace("!important", "").strip()
