@@ -33,8 +33,8 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FEW, MANY = 3, 2000
 #: A page of about 80 kB once encoded, with eighty places that differ between readers.
 SLOTTED = """<!DOCTYPE html><html><head><title>x</title></head><body><div>
-{% for n in range(16) %}<p>{{ reader.name }}, {{ "words of a paragraph that goes on, é, and on = " * 76 }}</p>
-<p>{{ reader.address }} <a href="{{ reader.unsubscribe }}">out</a> <a href="{{ reader.preferences }}">more</a></p>
+{% for n in range(16) %}<p>{{ reader.address }}, {{ "words of a paragraph that goes on, é, and on = " * 70 }}</p>
+<p>{{ reader.since }} <a href="{{ reader.unsubscribe }}">out</a> <a href="{{ reader.preferences }}">more</a></p>
 <p>{{ reader.since }}</p>{% endfor %}
 </div></body></html>
 """
@@ -186,7 +186,7 @@ def of_slots(config: Config, made: digest.Digest, signer: digest.Signer) -> list
     body = content.partition(b"\r\n\r\n")[2]
     assert isinstance(signer.key, rsa.RSAPrivateKey)
     key, head = signer.key, b"h" * 1500
-    count = len(variants.segments(values[0]).filled)
+    count = variants.segments(values[0]).count
 
     def fill() -> None:
         for one in values:

@@ -244,7 +244,7 @@ def text_of(digest: Digest) -> str:
     return mailer_of(digest).fill(ANN)[1]
 
 
-def rewritten(message: bytes, kind: str, old: str, new: str) -> bytes:
+def rewritten(message: bytes, kind: str, old: str, new: str, count: int = -1) -> bytes:
     """Return a message with a text replaced in its `html` or `plain` part."""
     start, part, rest = re.split(
         rb"(text/%b;.*?\r\n\r\n.*?\r\n)(?=--=_)" % kind.encode(), message, flags=re.S
@@ -252,4 +252,4 @@ def rewritten(message: bytes, kind: str, old: str, new: str) -> bytes:
     head, _, body = part.partition(b"\r\n\r\n")
     told = quopri.decodestring(body).decode().replace("\r\n", "\n")
     assert old in told
-    return b"".join((start, head, b"\r\n\r\n", quoted_printable(told.replace(old, new)), rest))
+    return b"".join((start, head, b"\r\n\r\n", quoted_printable(told.replace(old, new, count)), rest))

@@ -1,7 +1,21 @@
 #!/bin/sh
-# Install what some tests need beyond Python: a browser and fonts. Only as root on a Debian machine, and said;
-# elsewhere those tests skip and say why.
+# Install what some tests need beyond Python: a browser, fonts, a database, each only as root on a Debian machine; and
+# the data on what mail programs support, by npm where it is there. What is missing is said, and its tests skip.
 set -u
+oracles=.venv/oracles
+data=caniemail@1.0.5
+if [ ! -f "$oracles/caniemail.json" ]; then
+    if command -v npm >/dev/null 2>&1; then
+        echo "Fetching for the tests: $data"
+        mkdir -p "$oracles"
+        { (cd "$oracles" && npm pack --silent "$data" && tar -xzf caniemail-*.tgz package/data/caniemail.json) &&
+            mv "$oracles/package/data/caniemail.json" "$oracles/caniemail.json"; } >/dev/null 2>&1 ||
+            echo "That did not work; the tests that compare with it will be skipped and say so."
+        rm -rf "$oracles/package" "$oracles"/caniemail-*.tgz
+    else
+        echo "Not fetched, for want of npm: $data. The tests that compare with it will be skipped and say so."
+    fi
+fi
 wanted=""
 command -v chromium >/dev/null 2>&1 || wanted="$wanted chromium"
 [ -d /usr/share/fonts/truetype/liberation ] || wanted="$wanted fonts-liberation"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from newsletter.cli import main
+from newsletter.templating import PACKAGED
 
 #: Runs the program in a folder; returns exit status, standard output, standard error.
 Run = Callable[..., tuple[int, str, str]]
@@ -147,6 +148,55 @@ def test_an_issue_that_needs_approval_waits_for_it(run: Run, letter: Path) -> No
     assert "a doubt" in one_line(run("issues", "deliver")[2])
     assert run("issues", "approve")[0] == 0
     assert run("issues", "deliver")[0] == 0
+
+
+def test_an_issue_that_breaks_a_rule_is_delivered_only_by_force_and_with_a_reason(
+    run: Run, letter: Path
+) -> None:
+    change(letter, "since = ", "# since = ")
+    packaged = (PACKAGED / "digest" / "digest.html.j2").read_text(encoding="utf-8")
+    own = letter / "templates" / "digest" / "digest.html.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text(packaged.replace('class="story"', 'class="story" style="float: left"'), encoding="utf-8")
+    run("gather")
+    run("subscribers", "add", "reader@example.org", "--consent", "asked")
+    status, out, _ = run("check", "digest", "--json")
+    (finding,) = json.loads(out)
+    assert status == 1
+    assert finding["post"]
+    assert finding["rule"] == "float breaks in some mail programs"
+    assert finding["place"].startswith("td “")
+    assert finding["remedy"]
+    assert run("issues", "compose")[0] == 0
+    for command in (("issues", "deliver"), ("issues", "approve")):
+        status, _, err = run(*command)
+        assert status == 2
+        assert "the digest breaks a rule: td “" in one_line(err)
+        assert "newsletter check digest weekly -n 1" in err
+    status, out, _ = run("check", "digest", "-n", "1")
+    assert status == 1
+    assert f" in “{finding['post']}”: error: float breaks" in out
+    for wrong in (("--force",), ("--reason", "why"), ("--force", "--reason", "  ")):
+        status, _, err = run("issues", "approve", *wrong)
+        assert status == 2
+        assert "go together" in one_line(err)
+    assert "by force: it looks well" in run("issues", "approve", "--force", "--reason", "it looks well")[1]
+    assert "forced: it looks well" in run("issues", "show")[1]
+    assert run("issues", "deliver")[0] == 0
+    assert json.loads(run("issues", "show", "--json")[1])["note"].endswith("forced: it looks well")
+    assert "note: held: the digest breaks a rule" in run("issues", "show")[1]
+
+
+def test_a_message_in_a_file_is_checked(run: Run, letter: Path, tmp_path: Path) -> None:
+    change(letter, "since = ", "# since = ")
+    run("gather")
+    run("issues", "preview", "-o", str(tmp_path))
+    file = tmp_path / "digest.eml"
+    assert run("check", "digest", "--file", str(file))[0] == 0
+    file.write_bytes(file.read_bytes().replace(b"auto-generated", b"no"))
+    status, out, _ = run("check", "digest", "--file", str(file))
+    assert status == 1
+    assert f"{file}: Auto-Submitted: error: it is not auto-generated" in out
 
 
 def test_an_issue_is_not_used_up_before_anybody_subscribed(run: Run, letter: Path) -> None:

@@ -138,6 +138,44 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         {"theme": {"accent": "blue"}},
         "theme.accent: 'blue' is not allowed: a colour of six hexadecimal digits",
     ),
+    (
+        {"theme": {"muted": "#8a8f94"}},
+        "theme.muted: '#8a8f94' is not allowed: its contrast with paper #fdfcfa is 3.18, and 4.5 is the least",
+    ),
+    (
+        {"theme": {"background": "#d8d4cb"}},
+        "theme.muted: '#56616b' is not allowed: its contrast with background #d8d4cb",
+    ),
+    (
+        {"theme": {"paper": "#222222"}},
+        "theme.text: '#1d2329' is not allowed: its contrast with paper #222222",
+    ),
+    (
+        {"theme": {"dark_text": "#5a5a5a"}},
+        "theme.dark_text: '#5a5a5a' is not allowed: its contrast with dark_paper",
+    ),
+    (
+        {"theme": {"dark_background": "#40474f"}},
+        "theme.dark_muted: '#a3adb7' is not allowed: its contrast with dark_",
+    ),
+    (
+        {"theme": {"paper": "#FFFFFF"}},
+        "theme.paper: '#FFFFFF' is not allowed: a colour beside pure black or white",
+    ),
+    (
+        {"theme": {"dark_background": "#000000"}},
+        "theme.dark_background: '#000000' is not allowed: a colour beside",
+    ),
+    (
+        {"theme": {"body_font": "Arial"}},
+        "theme.body_font: 'Arial' is not allowed: the last name must be a generic",
+    ),
+    ({"theme": {"body_font": "Arial, url(x), serif"}}, "a list of font names is needed, without url("),
+    ({"theme": {"heading_font": "Arial; color: red, serif"}}, "a list of font names is needed"),
+    ({"theme": {"heading_font": "a{}, serif"}}, "a list of font names is needed"),
+    ({"theme": {"heading_font": "</style>, serif"}}, "a list of font names is needed"),
+    ({"theme": {"heading_font": "'Arial, serif"}}, "each quote of a font's name must be closed by the same"),
+    ({"theme": {"heading_font": ", serif"}}, "font names are needed, with commas between them"),
     ({"gather": {"every": 15}}, "gather.every: 15 is not allowed: a duration in quotes is needed"),
     ({"gather": {"every": "0s"}}, "a duration of one second to a hundred years is needed"),
     ({"gather": {"every": "9" * 40 + "w"}}, "a duration of one second to a hundred years is needed"),
@@ -167,6 +205,13 @@ def test_a_mistake_names_the_key_the_value_and_what_is_allowed(
     assert said.startswith("DIR/newsletter.toml")
     assert expected in said
     assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    "stack", ['"Segoe UI", serif', "-apple-system, 'A b', Sans-Serif", "'微软雅黑', monospace"]
+)
+def test_stacks_of_fonts_that_end_in_a_generic_family(publication: PublicationFactory, stack: str) -> None:
+    assert publication({"theme": {"body_font": stack}}).theme.body_font == stack
 
 
 def test_several_mistakes_are_counted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from conftest import PublicationFactory
 from newsletter import subscriptions
@@ -205,6 +205,50 @@ def test_an_issue_that_needs_approval_waits_for_it(publisher: Publisher, config:
     daemon.tick()
     daemon.deliver()
     assert len(mails(config)) == 2
+
+
+def test_an_issue_that_breaks_a_rule_since_it_was_composed_is_held(
+    publisher: Publisher, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher.gather(now=START)
+    with publisher.store.write() as tx:
+        issues.ensure_newsletter(tx, "daily", START - 2 * DAY)
+    composed = publisher.compose("daily", publisher.due_slot("daily", now=START), now=START)
+    assert composed.issue is not None
+    with publisher.store.write() as tx:
+        html = composed.issue.html.replace("</h1>", "</h1><video></video>")
+        tx.execute(update(schema.issues).values(html=html))
+    daemon = Daemon(publisher, Clock())
+    for _ in range(2):
+        daemon.tick()
+    (issue,) = publisher.issues("daily")
+    assert issue.state is IssueState.HELD
+    assert "a video element is not for mail" in issue.reason
+    assert caplog.text.count("a video element is not for mail") == 1
+    assert "issues approve daily -n 1 --force --reason" in caplog.text
+    publisher.approve(issue.id, now=START, force="we know")
+    daemon = Daemon(publisher, Clock())
+    daemon.tick()
+    daemon.deliver()
+    assert len(mails(config)) == 2
+
+
+def test_an_issue_that_cannot_be_released_stops_no_other(
+    publisher: Publisher, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher.gather(now=START)
+    daily = config.newsletters[0]
+    both = (daily, daily.model_copy(update={"name": "former"}))
+    wider = Publisher(config.model_copy(update={"newsletters": both}), publisher.store)
+    with publisher.store.write() as tx:
+        for one in both:
+            issues.ensure_newsletter(tx, one.name, START - 2 * DAY)
+    for name in ("former", "daily"):
+        assert wider.compose(name, wider.due_slot(name, now=START), now=START).issue is not None
+    Daemon(publisher, Clock()).tick()
+    assert publisher.issues("daily")[0].state is IssueState.RELEASED
+    assert publisher.issues("former")[0].state is IssueState.APPROVED
+    assert caplog.text.count("release of former 1: there is no newsletter 'former'") == 1
 
 
 def test_a_restored_store_delivers_nothing_by_itself(

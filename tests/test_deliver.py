@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from conftest import PublicationFactory
 from faults.ground import (
     NOW,
     add_readers,
@@ -771,7 +772,9 @@ def test_waits_grow_within_their_bounds(schedule: Schedule, attempt: int, salt: 
     assert timedelta(minutes=5) <= wait <= longest
 
 
-def test_an_issue_approved_after_a_hold_does_not_expire_at_once(store: Store) -> None:
+def test_an_issue_approved_after_a_hold_does_not_expire_at_once(
+    store: Store, publication: PublicationFactory
+) -> None:
     issue_id, ids = released(store, 3)
     clock = Clock()
     options = dataclasses.replace(OPTIONS, expires_at=NOW + timedelta(days=7), connections=1)
@@ -780,7 +783,7 @@ def test_an_issue_approved_after_a_hold_does_not_expire_at_once(store: Store) ->
     retry_at = NOW + timedelta(days=8)
     issues.hold(store, issue_id, now=NOW, reason="wait")
     clock.now = retry_at
-    issues.approve(store, issue_id, now=clock.now)
+    issues.approve(store, publication(), issue_id, now=clock.now)
     assert go(store, issue_id, clock=clock, options=options) == Account(audience=3, accepted=3)
 
 

@@ -107,6 +107,14 @@ def test_a_plain_answer_with_its_validators_verbatim(server: Misbehaving) -> Non
     assert got.content_type.startswith("application/atom+xml")
 
 
+def test_head_brings_no_body_whatever_is_said_of_it(server: Misbehaving) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\nContent-Encoding: br\r\nConnection: close\r\n\r\n"
+    server.on("/old", redirect("/"))
+    got = fetch(server.on("/", head).removesuffix("/") + "/old", RULES, method="HEAD")
+    assert (got.status, got.body, got.url) == (200, b"", f"{server.url}/")
+    assert [one.split(b" ")[0] for one in server.requests] == [b"HEAD", b"HEAD"]
+
+
 def test_validators_are_given_back_and_304_has_no_body(server: Misbehaving) -> None:
     url = server.on("/feed", response(b"", status="304 Not Modified"))
     got = fetch(url, RULES, etag='W/"odd tag"', last_modified="Tuesday last")

@@ -19,6 +19,7 @@ from newsletter.compose import Verdict
 from newsletter.config import Config
 from newsletter.errors import ConfigError, InputError, TemplateError
 from newsletter.identity import PostState
+from newsletter.issues import LONGEST
 from newsletter.model import (
     ContentNote,
     Correction,
@@ -30,9 +31,10 @@ from newsletter.model import (
     Slot,
     SlotState,
 )
-from newsletter.store import Store
+from newsletter.store import Store, deliveries
 from newsletter.store import issues as stored
 from newsletter.store import posts as stored_posts
+from newsletter.subscriptions.address import LONGEST_NAME, name_of, normalise
 
 SLOT = Slot(newsletter="weekly", due=datetime(2026, 11, 22, 20, 0, tzinfo=UTC))
 NEXT = replace(SLOT, due=SLOT.due + timedelta(days=7))
@@ -57,7 +59,23 @@ def site(publication: Publication, **newsletter: Any) -> Config:
         "schedule": {"every": "week", "on": ["monday"], "at": "07:00", "timezone": "Australia/Sydney"},
         "sender": "weekly@harbour.example.org",
     }
-    return publication({"newsletters": [one | newsletter]})
+    config = publication({"newsletters": [one | newsletter]})
+    keep_picture(config)
+    return config
+
+
+def keep_picture(config: Config) -> None:
+    """Keep the posts' picture, as gathering does."""
+    config.media.mkdir(parents=True, exist_ok=True)
+    (config.media / str(HARBOUR.large)).write_bytes(b"a picture")
+
+
+def break_rule(config: Config) -> None:
+    """Give the publication a template of its own whose stories float."""
+    own = config.templates / "digest" / "letter" / "digest.html.j2"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    packaged = (templating.PACKAGED / "digest" / "letter" / "digest.html.j2").read_text()
+    own.write_text(packaged.replace('class="story"', 'class="story" style="float: left"'))
 
 
 POSTS = (post(1, "Old news"), post(2, "Cranes move", images=(HARBOUR,)), post(3, "Ships wait"))
@@ -218,18 +236,99 @@ def test_a_correction_stands_in_the_next_issue_and_only_there(
     assert "other crane" not in third.html
 
 
-def test_a_digest_that_breaks_a_rule_is_held_until_the_editor_approves(
-    sqlite_store: Store, publication: Publication, now: datetime
+def test_a_digest_that_breaks_a_rule_is_held_until_the_editor_forces_it(
+    store: Store, publication: Publication, now: datetime
 ) -> None:
-    config = publication({"theme": {"text": "#c0c0c0"}})
-    put(sqlite_store, *POSTS)
-    made = compose(sqlite_store, config, now)
+    config = site(publication)
+    break_rule(config)
+    put(store, *POSTS)
+    made = compose(store, config, now)
     assert made.issue is not None
     assert made.issue.state is IssueState.HELD
-    assert "contrast" in made.issue.reason
+    assert re.match(
+        "the digest breaks 3 rules: td “Ships wait.*” in “Ships wait”: float breaks", made.issue.reason
+    )
     assert made.issue.reason in made.note
-    approved = issues.approve(sqlite_store, made.issue.id, now=now)
-    assert (approved.state, approved.reason) == (IssueState.APPROVED, "")
+    assert {one.post for one in made.findings} == {one.title for one in POSTS}
+    for refused in (
+        lambda: issues.approve(store, config, made.issue.id, now=now),
+        lambda: issues.refuse_broken(store, config, made.issue.id, now=now),
+    ):
+        with pytest.raises(InputError, match="breaks 3 rules") as caught:
+            refused()
+        assert "newsletter check digest weekly -n 1" in caught.value.remedy
+        assert "issues approve weekly -n 1 --force --reason" in caught.value.remedy
+    forced = issues.approve(store, config, made.issue.id, now=now, force="it must go today")
+    assert (forced.state, forced.reason) == (IssueState.APPROVED, "forced: it must go today")
+    issues.refuse_broken(store, config, forced.id, now=now)
+    with store.write() as tx:
+        deliveries.release(tx, forced.id, now=now)
+    assert issues.note_of(store, forced).endswith("; forced: it must go today")
+    with store.read() as tx:
+        assert stored.slot_of(tx, SLOT) == (SlotState.COMPOSED, forced.id, issues.note_of(store, forced))
+
+
+def test_a_hold_ends_what_was_forced(sqlite_store: Store, publication: Publication, now: datetime) -> None:
+    config = site(publication)
+    break_rule(config)
+    put(sqlite_store, *POSTS)
+    issue = compose(sqlite_store, config, now).issue
+    assert issue is not None
+    issues.approve(sqlite_store, config, issue.id, now=now, force="in haste")
+    issues.hold(sqlite_store, issue.id, now=now, reason="a doubt")
+    with pytest.raises(InputError, match="breaks 3 rules"):
+        issues.approve(sqlite_store, config, issue.id, now=now)
+    again = issues.approve(sqlite_store, config, issue.id, now=now, force="no doubt")
+    assert issues.note_of(sqlite_store, again).endswith("forced: in haste; forced: no doubt")
+
+
+def test_an_issue_is_checked_again_before_its_release(
+    sqlite_store: Store, publication: Publication, now: datetime
+) -> None:
+    config = site(publication)
+    put(sqlite_store, *POSTS)
+    issue = compose(sqlite_store, config, now).issue
+    assert issue is not None
+    issues.refuse_broken(sqlite_store, config, issue.id, now=now)
+    (config.media / str(HARBOUR.large)).unlink()
+    with pytest.raises(InputError, match=r"nothing that we publish is at .*aa-1200\.jpg"):
+        issues.refuse_broken(sqlite_store, config, issue.id, now=now)
+    with sqlite_store.read() as tx:
+        held = stored.by_id(tx, issue.id)
+    assert held is not None
+    assert held.state is IssueState.HELD
+    assert "in “Cranes move”: nothing that we publish" in held.reason
+    keep_picture(config)
+    assert issues.approve(sqlite_store, config, issue.id, now=now).state is IssueState.APPROVED
+
+
+def test_the_check_is_of_the_longest_message_there_can_be(
+    sqlite_store: Store, publication: Publication, now: datetime
+) -> None:
+    assert (len(LONGEST.address), len(LONGEST.name)) == (254, LONGEST_NAME)
+    assert normalise(LONGEST.address) == LONGEST.address
+    assert name_of(LONGEST.name) == LONGEST.name
+    config = site(publication, full_text=True)
+    put(sqlite_store, *(post(n, f"Post {n}", body_html=f"<p>{'ships ' * 730}</p>") for n in range(1, 13)))
+    made = compose(sqlite_store, config, now)
+    assert made.issue is not None
+    assert made.findings == ()  # compiled close to the limit, and room for everybody's values
+    make = mailer(sqlite_store, config, made.issue)
+    assert 80_000 < len(make(ANN).content) < len(make(LONGEST).content) <= 90_000
+    frozen = digest.thaw(frozen_of(sqlite_store, made.issue))
+    spare = 90_000 - len(make(ANN).content)
+    grown = replace(
+        frozen,
+        templates={
+            name: source.replace("</body>", f"<!--{'x' * ((spare - 1000) * 72 // 76)}--></body>")
+            for name, source in frozen.templates.items()
+        },
+    )
+    text = digest.freeze(grown)
+    assert check_message(issues.mailer(config, made.issue, text)(ANN).content) == []
+    with sqlite_store.read() as tx:
+        (finding,) = issues.check_issue(tx, config, made.issue, text)
+    assert "more than 90,000" in finding.rule
 
 
 def test_approval_waits_for_the_editor(sqlite_store: Store, publication: Publication, now: datetime) -> None:
@@ -238,21 +337,21 @@ def test_approval_waits_for_the_editor(sqlite_store: Store, publication: Publica
     issue = compose(sqlite_store, config, now).issue
     assert issue is not None
     assert issue.state is IssueState.COMPOSED
-    assert issues.approve(sqlite_store, issue.id, now=now).state is IssueState.APPROVED
+    assert issues.approve(sqlite_store, config, issue.id, now=now).state is IssueState.APPROVED
     held = issues.hold(sqlite_store, issue.id, now=now, reason="wait")
     assert (held.state, held.reason) == (IssueState.HELD, "wait")
     with sqlite_store.write() as tx:
         stored.set_state(tx, issue.id, IssueState.RELEASED, now=now)
     issues.hold(sqlite_store, issue.id, now=now, reason="stop")
-    assert issues.approve(sqlite_store, issue.id, now=now).state is IssueState.RELEASED
+    assert issues.approve(sqlite_store, config, issue.id, now=now).state is IssueState.RELEASED
     with sqlite_store.write() as tx:
         stored.set_state(tx, issue.id, IssueState.FINISHED, now=now)
     with pytest.raises(InputError, match="cannot be held"):
         issues.hold(sqlite_store, issue.id, now=now, reason="x")
     with pytest.raises(InputError, match="cannot be approved"):
-        issues.approve(sqlite_store, issue.id, now=now)
+        issues.approve(sqlite_store, config, issue.id, now=now)
     with pytest.raises(InputError, match="no issue with the id 99"):
-        issues.approve(sqlite_store, 99, now=now)
+        issues.approve(sqlite_store, config, 99, now=now)
 
 
 def test_a_preview_changes_nothing(sqlite_store: Store, publication: Publication, now: datetime) -> None:

@@ -14,6 +14,7 @@ from lxml import html as lxml_html
 from letters import LOOKS, SITE
 from newsletter import templating
 from newsletter.checks.letter import advise_letter, check_letter
+from newsletter.checks.page import parse
 from newsletter.digest import Addressee, Looks, Notice, NoticeKind, NoticeLinks, compose_notice, plain
 from newsletter.digest.notices import NOTICES, NoticeWording
 from newsletter.model import Image
@@ -51,8 +52,8 @@ def test_a_notice_keeps_the_rules_and_says_the_same_in_both_parts(
     kind: NoticeKind, language: str, logo: Image | None
 ) -> None:
     notice = made(kind, looks=replace(LOOKS, language=language, logo=logo))
-    assert list(check_letter(notice.html, subject=notice.subject, unsubscribe="")) == []
-    assert list(advise_letter(notice.html)) == []
+    assert list(check_letter(notice.html, parse(notice.html), subject=notice.subject, unsubscribe="")) == []
+    assert list(advise_letter(parse(notice.html))) == []
     page = lxml_html.document_fromstring(notice.html)
     lines = notice.text.splitlines()
     links = {one.get("href") for one in page.iter("a")}
@@ -102,7 +103,8 @@ def test_a_notice_without_its_link_is_refused(kind: NoticeKind, missing: str) ->
 
 def test_a_button_has_contrast_in_both_schemes() -> None:
     notice = made(NoticeKind.CONFIRMATION, looks=replace(LOOKS, theme={**LOOKS.theme, "accent": "#d9d5cc"}))
-    assert any("contrast" in rule for _, rule, _ in check_letter(notice.html, subject="", unsubscribe=""))
+    found = check_letter(notice.html, parse(notice.html), subject="", unsubscribe="")
+    assert any("contrast" in one.rule for one in found)
 
 
 @settings(max_examples=40, deadline=None)

@@ -179,9 +179,13 @@ class Daemon:
     def _release(self, now: datetime) -> None:
         approved = [issue for issue in self.works.open_issues() if issue.state is IssueState.APPROVED]
         for issue in approved if not self._is_paused() else []:
-            account = self.works.release(issue.id, now=now)
-            log.info("%s %d: released to %d subscribers", issue.newsletter, issue.number, account.audience)
-            self._changed = True
+            name = f"{issue.newsletter} {issue.number}"
+            self._run(f"release of {name}", partial(self._release_one, issue), now)
+
+    def _release_one(self, issue: Issue, now: datetime) -> None:
+        account = self.works.release(issue.id, now=now)
+        log.info("%s %d: released to %d subscribers", issue.newsletter, issue.number, account.audience)
+        self._changed = True
 
     def _deliver_all(self, now: datetime) -> None:
         for issue in self.works.open_issues():

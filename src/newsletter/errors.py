@@ -51,6 +51,7 @@ class FetchError(OutsideError, ConnectionError):
     """A URL could not be fetched.
 
     `status` is the HTTP status, 0 when there was no answer; `retry_after` the seconds the server asked to wait.
+    `lasting` when asking again changes nothing: it is gone, no such name, not a URL that may be fetched.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class FetchError(OutsideError, ConnectionError):
         remedy: str = "",
         status: int = 0,
         retry_after: float | None = None,
+        lasting: bool = False,
     ) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.status = status
         self.retry_after = retry_after
+        self.lasting = lasting
 
 
 class SourceError(OutsideError):

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
+from typing import Literal
 
 import httpcore2
 import httpx2
@@ -29,6 +30,7 @@ from newsletter.errors import FetchError
 _MIB = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PERMANENT = frozenset({301, 308})
+_NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -82,9 +84,15 @@ def rules_of(config: Config) -> FetchRules:
 
 
 def fetch(
-    url: str, rules: FetchRules, *, etag: str = "", last_modified: str = "", accept: str = "*/*"
+    url: str,
+    rules: FetchRules,
+    *,
+    method: Literal["GET", "HEAD"] = "GET",
+    etag: str = "",
+    last_modified: str = "",
+    accept: str = "*/*",
 ) -> Fetched:
-    """Get a URL, following at most `rules.redirects` redirects within one deadline.
+    """Get a URL, following at most `rules.redirects` redirects within one deadline; HEAD brings no body.
 
     Raises FetchError: refused destination, no answer, too slow, too large, or a status that is not 200 or 304.
     """
@@ -96,7 +104,7 @@ def fetch(
         headers["If-Modified-Since"] = last_modified
     here, permanent = check_url(url), True
     for _ in range(rules.redirects + 1):
-        answer = _get(here, headers, rules, deadline)
+        answer = _ask(method, here, headers, rules, deadline)
         if isinstance(answer, Fetched):
             moved = str(here) if permanent and str(here) != url else ""
             return replace(answer, moved_to=moved)
@@ -107,6 +115,7 @@ def fetch(
         f"it redirects more than {rules.redirects} times",
         where=url,
         remedy="Open it in a browser and configure the URL where it ends",
+        lasting=True,
     )
 
 
@@ -115,14 +124,17 @@ def check_url(url: str) -> httpx2.URL:
     try:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError) as e:
-        raise FetchError(f"this is not a URL: {e}", where=url[:200], remedy="Correct it") from e
+        raise FetchError(f"this is not a URL: {e}", where=url[:200], remedy="Correct it", lasting=True) from e
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise FetchError("only http:// and https:// URLs are fetched", where=url[:200], remedy="Correct it")
+        raise FetchError(
+            "only http:// and https:// URLs are fetched", where=url[:200], remedy="Correct it", lasting=True
+        )
     if parsed.userinfo:
         raise FetchError(
             "a URL that carries a user name or password is not fetched",
             where=str(parsed.copy_with(userinfo=b"")),
             remedy="Remove everything before the @",
+            lasting=True,
         )
     return parsed.copy_with(fragment=None)
 
@@ -199,7 +211,10 @@ def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as e:
         raise FetchError(
-            f"the name {host} cannot be resolved", where=host, remedy="Check its spelling and the network"
+            f"the name {host} cannot be resolved",
+            where=host,
+            remedy="Check its spelling and the network",
+            lasting=isinstance(e, UnicodeError) or e.errno in _NO_SUCH_NAME,
         ) from e
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     refused = [one for one in addresses if not (rules.allow_private or is_public(one))]
@@ -208,6 +223,7 @@ def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
             f"it leads to {refused[0]}, which is not a public address",
             where=host,
             remedy="If that is meant, set allow_private_addresses = true under [gather]",
+            lasting=True,
         )
     return addresses
 
@@ -219,8 +235,8 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _get(
-    url: httpx2.URL, headers: dict[str, str], rules: FetchRules, deadline: float
+def _ask(
+    method: str, url: httpx2.URL, headers: dict[str, str], rules: FetchRules, deadline: float
 ) -> Fetched | tuple[int, str]:
     """Make one request; return what came, or (status, Location) of a redirect."""
     sent = [("Host", url.netloc.decode("ascii")), *headers.items()]
@@ -229,13 +245,14 @@ def _get(
     try:
         with (
             httpcore2.ConnectionPool(ssl_context=context, network_backend=_Outgoing(rules, deadline)) as pool,
-            pool.stream("GET", target, headers=sent) as response,
+            pool.stream(method, target, headers=sent) as response,
         ):
             received = httpx2.Headers(response.headers)
             if response.status in _REDIRECTS and "location" in received:
                 return response.status, received["location"]
             _check_status(response.status, received, str(url))
-            body = b"" if response.status == 304 else _read(response.iter_stream(), received, rules, url)
+            silent = method == "HEAD" or response.status == 304
+            body = b"" if silent else _read(response.iter_stream(), received, rules, url)
     except httpcore2.TimeoutException as e:
         raise FetchError(
             f"it did not answer within {rules.total:g} seconds",
@@ -322,7 +339,8 @@ def _check_status(status: int, headers: httpx2.Headers, url: str) -> None:
     elif status in (429, 503):
         what = f"the server asks to come later ({status})"
         remedy = f"It is tried again {f'after {wait:.0f} seconds' if wait else 'at the next gathering'}"
-    raise FetchError(what, where=url, remedy=remedy, status=status, retry_after=wait)
+    lasting = status in (404, 410)
+    raise FetchError(what, where=url, remedy=remedy, status=status, retry_after=wait, lasting=lasting)
 
 
 def _retry_after(headers: httpx2.Headers) -> float | None:
@@ -351,6 +369,7 @@ def _join(base: httpx2.URL, there: str) -> httpx2.URL:
             f"it redirects to something that is not a URL: {there[:200]!r}",
             where=str(base),
             remedy="Tell the site's operator",
+            lasting=True,
         ) from e
 
 
@@ -359,6 +378,7 @@ def _too_large(limit: int, url: httpx2.URL) -> FetchError:
         f"it is larger than {limit / _MIB:.3g} MiB",
         where=str(url),
         remedy="Configure a smaller document, such as the feed of recent posts",
+        status=200,
     )
 
 

@@ -18,6 +18,7 @@ from newsletter import issues as composing
 from newsletter import publish as publishing
 from newsletter import readiness, schedule
 from newsletter import subscriptions as subscribing
+from newsletter.checks import digest as digest_rules
 from newsletter.compose import Explained
 from newsletter.config import Config, NewsletterConfig
 from newsletter.errors import InputError
@@ -134,9 +135,27 @@ class Publisher:
             posts = stored_posts.by_seqs(tx, order)
         return [posts[seq] for seq in order]
 
-    def approve(self, issue_id: int, *, now: datetime) -> None:
-        """Let an issue be delivered."""
-        composing.approve(self.store, issue_id, now=now)
+    def check_digest(
+        self, newsletter: str, number: int | None = None, *, remote: bool = False, now: datetime
+    ) -> list[Finding]:
+        """Check the digest of the next issue, or of a composed one; `remote` asks where its links lead."""
+        if number is None:
+            one, slot = self.config.newsletter(newsletter), self.due_slot(newsletter, now=now)
+            issue, frozen, _ = composing.upcoming(self.store, self.config, one, slot, now=now)
+        else:
+            issue, frozen = self.issue(newsletter, number), ""
+        with self.store.read() as tx:
+            findings = composing.check_issue(tx, self.config, issue, frozen)
+        where = f"{issue.newsletter} {issue.number}"
+        return findings + (composing.check_remote(self.config, issue.html, where=where) if remote else [])
+
+    def approve(self, issue_id: int, *, now: datetime, force: str = "") -> None:
+        """Let an issue be delivered; one that breaks a rule only with the reason why."""
+        composing.approve(self.store, self.config, issue_id, now=now, force=force)
+
+    def note_of(self, issue: Issue) -> str:
+        """Return what an editor should know of an issue."""
+        return composing.note_of(self.store, issue)
 
     def hold(self, issue_id: int, *, now: datetime, reason: str) -> None:
         """Stop an issue until it is delivered again."""
@@ -145,7 +164,8 @@ class Publisher:
     # Deliveries
 
     def release(self, issue_id: int, *, now: datetime) -> Account:
-        """Freeze an issue's audience; again does nothing."""
+        """Freeze an issue's audience; again does nothing. One whose digest breaks a rule is held instead."""
+        composing.refuse_broken(self.store, self.config, issue_id, now=now)
         return delivering.release(self.store, issue_id, now=now)
 
     def deliver(
@@ -270,6 +290,14 @@ class Publisher:
 def restore(config: Config, file: Path) -> backups.BackupReport:
     """Restore a backup into the publication's store, which must be empty."""
     return backups.restore(file, config.store_url)
+
+
+def check_file(config: Config | None, file: Path) -> list[Finding]:
+    """Check a message in a file; with a configuration also where its links lead."""
+    data = file.read_bytes()
+    page = digest_rules.page_of(data)
+    remote = composing.check_remote(config, page, where=str(file)) if config is not None and page else []
+    return digest_rules.check_message(data, where=str(file)) + remote
 
 
 def check_config(config: Config, *, now: datetime) -> list[Finding]:

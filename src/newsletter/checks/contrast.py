@@ -54,19 +54,19 @@ def dark_rules(css: str) -> dict[str, Pair]:
     return found
 
 
-def poor(root: Element, css: str) -> Iterator[tuple[str, str, float]]:
-    """Yield (scheme, words, ratio) of each text that is too faint, each pair of colours once a scheme."""
+def poor(root: Element, css: str) -> Iterator[tuple[str, str, float, Element]]:
+    """Yield (scheme, words, ratio, element) of each text that is too faint, each pair of colours once a scheme."""
     dark = dark_rules(css)
     seen: set[tuple[str, Pair]] = set()
     for scheme, rules in (("light", {}), ("dark", dark)):
-        for words, pair in _texts(root, Pair(), rules):
+        for words, pair, element in _texts(root, Pair(), rules):
             found = ratio(pair.text, pair.ground)
             if found < LEAST and (scheme, pair) not in seen:
                 seen.add((scheme, pair))
-                yield scheme, words, found
+                yield scheme, words, found, element
 
 
-def _texts(element: Element, above: Pair, rules: dict[str, Pair]) -> Iterator[tuple[str, Pair]]:
+def _texts(element: Element, above: Pair, rules: dict[str, Pair]) -> Iterator[tuple[str, Pair, Element]]:
     if not isinstance(element.tag, str) or element.tag in _SILENT:
         return
     here = _declared(element.get("style") or "")
@@ -77,11 +77,11 @@ def _texts(element: Element, above: Pair, rules: dict[str, Pair]) -> Iterator[tu
             text, ground = rule.text or text, rule.ground or ground
     pair = Pair(text, ground)
     if element.text and element.text.strip():
-        yield element.text.strip()[:40], pair
+        yield element.text.strip()[:40], pair, element
     for child in element:
         yield from _texts(child, pair, rules)
         if child.tail and child.tail.strip():
-            yield child.tail.strip()[:40], pair
+            yield child.tail.strip()[:40], pair, element
 
 
 def _declared(style: str) -> Pair:

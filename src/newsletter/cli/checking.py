@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from newsletter.cli import Context, pass_context
+from newsletter.cli.issues import chosen_newsletter
 from newsletter.cli.output import json_option, say, say_json
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def _say(findings: list[Finding], checked: str, *, as_json: bool) -> int:
     else:
         for one in findings:
             word = "error" if one.error else "advice"
-            say(f"{one.where}: {one.place}: {word}: {one.rule}. {one.remedy}")
+            story = f" in “{one.post}”" if one.post else ""
+            say(f"{one.where}: {one.place}{story}: {word}: {one.rule}. {one.remedy}")
         if not findings:
             say(f"{checked}: nothing found")
     return 1 if any(one.error for one in findings) else 0
@@ -60,20 +62,32 @@ def feeds(context: Context, files: tuple[Path, ...], as_json: bool) -> int:
 
 @check.command()
 @click.argument("newsletter", required=False)
+@click.option("-n", "--number", type=int, metavar="N", help="A composed issue instead of the next.")
 @click.option(
     "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An .eml file instead."
 )
+@click.option("--remote", is_flag=True, help="Ask other sites whether the links lead somewhere.")
 @json_option
 @pass_context
-def digest(context: Context, newsletter: str | None, file: Path | None, as_json: bool) -> int:
-    """Check the digest of the next issue, or an .eml file."""
-    from newsletter.checks import digest as rules
+def digest(
+    context: Context,
+    newsletter: str | None,
+    number: int | None,
+    file: Path | None,
+    remote: bool,
+    as_json: bool,
+) -> int:
+    """Check the digest of the next issue, a composed one, or an .eml file."""
+    from newsletter.publisher import check_file
 
     if file is not None:
-        return _say(list(rules.check_message(file.read_bytes(), where=str(file))), str(file), as_json=as_json)
-    chosen = [context.config.newsletter(newsletter)] if newsletter else context.config.newsletters
+        found = check_file(context.config if remote else None, file)
+        return _say(found, str(file), as_json=as_json)
+    if newsletter is not None or number is not None:
+        chosen = [chosen_newsletter(context, newsletter)]
+    else:
+        chosen = [one.name for one in context.config.newsletters]
     findings: list[Finding] = []
-    for one in chosen:
-        seen = context.publisher.preview(one.name, "reader@example.org", now=datetime.now(UTC))
-        findings += rules.check_message(seen.eml, where=f"next issue of {one.name}")
-    return _say(findings, ", ".join(one.name for one in chosen) or "no newsletter", as_json=as_json)
+    for name in chosen:
+        findings += context.publisher.check_digest(name, number, remote=remote, now=datetime.now(UTC))
+    return _say(findings, ", ".join(chosen) or "no newsletter", as_json=as_json)

@@ -22,7 +22,8 @@ def issues() -> None:
     """Compose, preview, deliver and account for issues."""
 
 
-def _newsletter(context: Context, name: str | None) -> str:
+def chosen_newsletter(context: Context, name: str | None) -> str:
+    """Return the newsletter that is meant: the one named, or the only one."""
     known = [one.name for one in context.config.newsletters]
     if name is not None:
         return context.config.newsletter(name).name
@@ -42,7 +43,7 @@ number_option = click.option(
 
 
 def _issue(context: Context, newsletter: str | None, number: int | None) -> Issue:
-    return context.publisher.issue(_newsletter(context, newsletter), number)
+    return context.publisher.issue(chosen_newsletter(context, newsletter), number)
 
 
 def _past_issue(context: Context, newsletter: str | None, number: int | None) -> Issue:
@@ -60,7 +61,7 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
     """List the issues with their sums."""
     found = context.publisher.issues(newsletter)
     if newsletter and not found:
-        _newsletter(context, newsletter)  # known, or never heard of
+        chosen_newsletter(context, newsletter)  # known, or never heard of
     rows = [(one, context.publisher.account(one.id)) for one in found]
     if as_json:
         say_json([{**_facts(one), "account": account} for one, account in rows])
@@ -110,11 +111,18 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
     posts = context.publisher.posts_of(issue.id)
     if as_json:
         say_json(
-            {**_facts(issue), "account": account, "posts": [{"id": p.id, "title": p.title} for p in posts]}
+            {
+                **_facts(issue),
+                "note": context.publisher.note_of(issue),
+                "account": account,
+                "posts": [{"id": p.id, "title": p.title} for p in posts],
+            }
         )
         return
     say(f"{issue.newsletter} {issue.number}: {issue.subject}")
     say(f"state {issue.state.value}" + (f" ({issue.reason})" if issue.reason else ""))
+    if note := context.publisher.note_of(issue):
+        say(f"note: {note}")
     say(f"due {issue.due:%Y-%m-%d %H:%M}Z, frozen as {issue.sha256[:16]}")
     for post in posts:
         say(f"  {post.published:%Y-%m-%d}  {post.title}")
@@ -151,7 +159,7 @@ def _facts(issue: Issue) -> dict[str, object]:
 @pass_context
 def compose(context: Context, newsletter: str | None, explain: bool, as_json: bool) -> None:
     """Compose the issue that is due: the newest slot that has come."""
-    name = _newsletter(context, newsletter)
+    name = chosen_newsletter(context, newsletter)
     now = datetime.now(UTC)
     publisher = context.publisher
     slot = publisher.due_slot(name, now=now)
@@ -195,7 +203,7 @@ def preview(context: Context, newsletter: str | None, output: Path | None, addre
     """Write what the next issue would be: digest.html, digest.txt, digest.eml. Changes nothing."""
     now = datetime.now(UTC)
     output = output or context.folder / "preview"
-    seen = context.publisher.preview(_newsletter(context, newsletter), address, now=now)
+    seen = context.publisher.preview(chosen_newsletter(context, newsletter), address, now=now)
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name, content in (
@@ -216,12 +224,21 @@ def preview(context: Context, newsletter: str | None, output: Path | None, addre
 @issues.command()
 @newsletter_argument
 @number_option
+@click.option("--force", is_flag=True, help="Although the digest breaks a rule; needs --reason.")
+@click.option("--reason", default="", metavar="TEXT", help="Why it goes all the same; kept with the issue.")
 @pass_context
-def approve(context: Context, newsletter: str | None, number: int | None) -> None:
-    """Let an issue be delivered."""
+def approve(context: Context, newsletter: str | None, number: int | None, force: bool, reason: str) -> None:
+    """Let an issue be delivered; one whose digest breaks a rule only with --force and a reason."""
+    reason = " ".join(reason.split())
+    if force != bool(reason):
+        raise InputError(
+            "--force and --reason go together",
+            where="issues approve",
+            remedy='Say why it goes all the same: --force --reason "…"',
+        )
     issue = _issue(context, newsletter, number)
-    context.publisher.approve(issue.id, now=datetime.now(UTC))
-    say(f"{issue.newsletter} {issue.number} is approved.")
+    context.publisher.approve(issue.id, now=datetime.now(UTC), force=reason)
+    say(f"{issue.newsletter} {issue.number} is approved" + (f", by force: {reason}" if force else "."))
 
 
 @issues.command()

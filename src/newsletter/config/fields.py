@@ -18,6 +18,7 @@ _HOST = re.compile(
 )
 _NOT_ON_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_LINE = 300  # characters
+_GENERIC = ("serif", "sans-serif", "monospace", "cursive", "fantasy", "system-ui")
 
 
 def _url(value: str) -> str:
@@ -59,7 +60,23 @@ def _language(value: str) -> str:
 def _colour(value: str) -> str:
     if not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
         raise ValueError("a colour of six hexadecimal digits is needed, such as #0b5c7a")
+    if value.lower() in ("#000000", "#ffffff"):
+        raise ValueError("a colour beside pure black or white is needed, such as #14181c or #fdfcfa")
     return value.lower()
+
+
+def _fonts(value: str) -> str:
+    if re.search(r"[;{}<>\\@\x00-\x1f\x7f]|\burl\s*\(|/\*", value, re.I):
+        raise ValueError("a list of font names is needed, without url( and none of ; { } < > \\ @")
+    bare = re.sub(r"'[^'\"]*'|\"[^'\"]*\"", "name", value)
+    if "'" in bare or '"' in bare:
+        raise ValueError("each quote of a font's name must be closed by the same")
+    families = [one.strip() for one in bare.split(",")]
+    if not all(re.fullmatch(r"-?[A-Za-z][\w -]*", one) for one in families):
+        raise ValueError("font names are needed, with commas between them, other signs in quotes")
+    if families[-1].lower() not in _GENERIC:
+        raise ValueError(f"the last name must be a generic family: {', '.join(_GENERIC)}")
+    return value
 
 
 def _address(value: str) -> str:
@@ -123,6 +140,7 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Name = Annotated[str, AfterValidator(_name)]
 Language = Annotated[str, AfterValidator(_language)]
 Colour = Annotated[str, AfterValidator(_colour)]
+Fonts = Annotated[str, AfterValidator(_line), AfterValidator(_fonts)]  # as CSS's font-family
 Address = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str, AfterValidator(_host)]  # may be empty: then it is not set
 Authority = Annotated[str, AfterValidator(_authority)]  # RFC 4151's authorityName

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from newsletter.checks import contrast
 from newsletter.config.fields import (
     Address,
     Authority,
     BaseUrl,
     Colour,
     Duration,
+    Fonts,
     Host,
     Language,
     Line,
@@ -158,18 +169,34 @@ class NewsletterConfig(Section):
 class ThemeConfig(Section):
     """The digest's and pages' colours and fonts; `dark_…` are the dark scheme's."""
 
-    accent: Colour = "#0b5c7a"
-    text: Colour = "#1d2329"
-    muted: Colour = "#56616b"
+    model_config = ConfigDict(validate_default=True)  # a default must be seen on a ground that was set
+
     background: Colour = "#f3f1ec"
     paper: Colour = "#fdfcfa"
-    dark_accent: Colour = "#7cc7e8"
-    dark_text: Colour = "#e6e8ea"
-    dark_muted: Colour = "#a3adb7"
+    text: Colour = "#1d2329"
+    muted: Colour = "#56616b"
+    accent: Colour = "#0b5c7a"
     dark_background: Colour = "#14181c"
     dark_paper: Colour = "#1d2329"
-    heading_font: str = "Georgia, 'Times New Roman', serif"
-    body_font: str = "-apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+    dark_text: Colour = "#e6e8ea"
+    dark_muted: Colour = "#a3adb7"
+    dark_accent: Colour = "#7cc7e8"
+    heading_font: Fonts = "Georgia, 'Times New Roman', serif"
+    body_font: Fonts = "-apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+
+    @field_validator("text", "muted", "accent", "dark_text", "dark_muted", "dark_accent")
+    @classmethod
+    def _can_be_read(cls, colour: str, seen: ValidationInfo) -> str:
+        """Refuse what is too faint on one of its scheme's grounds, which stand above it."""
+        scheme = "dark_" if str(seen.field_name).startswith("dark_") else ""
+        for ground in (f"{scheme}paper", f"{scheme}background"):
+            below = seen.data.get(ground)  # none when it is wrong itself
+            if below is not None and (found := contrast.ratio(colour[1:], below[1:])) < contrast.LEAST:
+                shown = math.floor(found * 100) / 100  # never rounded up to what would do
+                raise ValueError(
+                    f"its contrast with {ground} {below} is {shown}, and {contrast.LEAST} is the least"
+                )
+        return colour
 
 
 class DeliveryConfig(Section):

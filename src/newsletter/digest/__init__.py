@@ -6,7 +6,7 @@ bytes of each reader's message. `compose_notice` makes the short mails about a s
 
 from newsletter.digest.compiling import LIMIT, compile_digest
 from newsletter.digest.dkim import Signer, read_signer
-from newsletter.digest.frozen import Frozen, thaw
+from newsletter.digest.frozen import Frozen, freeze, thaw
 from newsletter.digest.mailer import Mailer, MailSettings
 from newsletter.digest.material import (
     Depth,
@@ -41,6 +41,7 @@ __all__ = [
     "compile_digest",
     "compose_notice",
     "day",
+    "freeze",
     "issue_url",
     "post_url",
     "read_signer",

@@ -24,9 +24,15 @@ from newsletter.errors import InputError, TemplateError
 
 LIMIT = 90_000  # bytes of a whole message; Gmail cuts off near 102,000
 _AROUND = 4_000  # bytes: headers and signatures
-_LINK, _WORDS = 130, 70  # bytes that a slot takes with a URL in it, with a name or an address
 _ROOMS = (EXCERPT, 480, 300, 0)  # characters of text a post may have, in order of preference
-_SAMPLE = dict.fromkeys(FIELDS, "x")  # a reader of whom everything is known
+#: A reader of whom everything is known and whose values are the longest there can be.
+_LONGEST = {
+    **dict.fromkeys(FIELDS, "x"),
+    **dict.fromkeys(LINKS, "x" * 130),
+    "name": "\U00020000" * 200,
+    "address": "&" * 64 + "@" + "x" * 189,
+    "since": "30 September 2026",
+}
 
 
 def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
@@ -92,16 +98,15 @@ def _most(highest: int, fits: Callable[[int], bool]) -> int | None:
 
 
 def _weigh(frozen: Frozen, chosen: TemplateSet) -> int:
-    """Return how many bytes a message has at most, for a reader of whom everything is known."""
-    made = Variants(frozen, chosen, (b"", b"", b"")).segments(_SAMPLE)
-    return made.size + sum(_LINK if one in LINKS else _WORDS for one in made.filled) + _AROUND
+    """Return how many bytes a message has at most."""
+    return len(Variants(frozen, chosen, (b"", b"", b"")).body(_LONGEST)) + _AROUND
 
 
 def _try(frozen: Frozen, chosen: TemplateSet) -> None:
     """Render for readers who answer each question of the templates in either way: no branch is first met at sending."""
     seen = view(frozen.material, frozen.plan, tongue_of(frozen.material))
     words, asked = slots.words(seed_of(frozen)), set[Test]()
-    waiting = [_SAMPLE, dict.fromkeys(FIELDS, "")]
+    waiting = [_LONGEST, dict.fromkeys(FIELDS, "")]
     follow = not any(templates.untraceable(chosen.trees))
     while waiting:
         values = waiting.pop()

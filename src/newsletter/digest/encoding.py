@@ -61,8 +61,8 @@ def _safe_start(line: bytes) -> bytes:
 class Segments:
     """A body compiled into bytes that are the same for everybody, with slots between them.
 
-    `slots` are the different ones, `filled` the fields of all places in their order. A value stands on lines of its
-    own, between soft line breaks, so it is encoded alone, once for each reader and place, however often it occurs.
+    `slots` are the different ones, `count` is the number of places. A value stands on lines of its own, between soft
+    line breaks, so it is encoded alone, once for each reader and kind of place, however often it occurs.
     """
 
     def __init__(self, pieces: Iterable[bytes | str | Slot]) -> None:
@@ -83,7 +83,7 @@ class Segments:
             else:
                 self._fixed[-1] += piece if isinstance(piece, bytes) else _between(piece, behind=behind)
                 behind = False
-        self.filled = [self.slots[-1 - one].field for one in order if one < 0]
+        self.count = sum(one < 0 for one in order)
         kept = len(self._fixed)
         self._pick = itemgetter(0, *(one if one >= 0 else kept - 1 - one for one in order[1:]))
 
@@ -93,11 +93,6 @@ class Segments:
             return self._fixed[0]
         filled = [encode_value(slot.escape(values[slot.field])) for slot in self.slots]
         return b"".join(self._pick(self._fixed + filled))
-
-    @property
-    def size(self) -> int:
-        """Bytes that are the same for everybody."""
-        return sum(map(len, self._fixed))
 
 
 def encode_value(value: str) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
@@ -52,13 +53,20 @@ class MailSettings:
 
 
 class Mailer:
-    """Makes the messages of one issue; safe to call from several threads.
+    """Makes the messages of one issue; safe to call from several threads when it has a `guard`.
 
     A call raises InputError for a reader whose name or address cannot stand in a header: nothing was sent then.
     `alone` counts the messages whose templates made it necessary to render them for one reader alone.
     """
 
-    def __init__(self, issue: Issue, frozen: Frozen, templates: TemplateSet, settings: MailSettings) -> None:
+    def __init__(
+        self,
+        issue: Issue,
+        frozen: Frozen,
+        templates: TemplateSet,
+        settings: MailSettings,
+        guard: AbstractContextManager[object] | None = None,
+    ) -> None:
         """Prepare all that is the same for everybody; `templates` are those that are frozen with the issue."""
         self.issue = issue
         self.settings = settings
@@ -66,7 +74,7 @@ class Mailer:
         boundary = f"=_{hashlib.sha256(f'{issue.id} {issue.sha256}'.encode()).hexdigest()[:28]}"
         start, end = f"--{boundary}\r\n", f"--{boundary}--\r\n".encode()
         around = (start + _PART.format("plain")).encode(), (start + _PART.format("html")).encode(), end
-        self._variants = Variants(self._frozen, templates, around)
+        self._variants = Variants(frozen, templates, around, guard)
         self._domain = _domain(settings.sender, "sender")
         self._bounce = _domain(f"b@{settings.bounce_domain}", "bounce_domain")
         self._seed = f"{settings.list_id} {issue.number} ", f" {issue.sha256}"

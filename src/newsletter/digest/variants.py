@@ -6,8 +6,8 @@ questions that the templates asked: the tongue first, then each question in the 
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -49,14 +49,23 @@ class _Tree:
 
 
 class Variants:
-    """Finds and makes the variants of one frozen issue; safe to call from several threads.
+    """Finds and makes the variants of one frozen issue.
 
     When its templates do more with their reader than print and ask, each reader's rendering is made alone, which is
     counted in `alone`.
     """
 
-    def __init__(self, frozen: Frozen, templates: TemplateSet, around: tuple[bytes, bytes, bytes]) -> None:
-        """Take an issue; `around` is what stands before the text part, between the two, and behind the HTML."""
+    def __init__(
+        self,
+        frozen: Frozen,
+        templates: TemplateSet,
+        around: tuple[bytes, bytes, bytes],
+        guard: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Take an issue; `around` is what stands before the text part, between the two, and behind the HTML.
+
+        Where several threads ask, `guard` is the lock under which one of them looks and renders at a time.
+        """
         self._frozen = frozen
         self._templates = templates
         self._around = around
@@ -65,7 +74,7 @@ class Variants:
         self._trees: dict[object, _Tree] = {}
         self._tongues: dict[tuple[str, str], _Tree] = {}
         self._kept: OrderedDict[tuple[int, Outcomes], Segments] = OrderedDict()
-        self._lock = threading.Lock()
+        self._guard = guard or nullcontext()
         self.alone = 0
         self.rendered = 0
 
@@ -75,7 +84,7 @@ class Variants:
 
     def segments(self, values: Values) -> Segments:
         """Return the compiled variant of a reader."""
-        with self._lock:
+        with self._guard:
             tree = self._tree(values)
             if not self._traceable:
                 self.alone += 1
@@ -89,7 +98,7 @@ class Variants:
 
     def render(self, values: Values) -> Rendered:
         """Render the variant of a reader, whether or not it was made before."""
-        with self._lock:
+        with self._guard:
             tree = self._tree(values)
             return self._trace(tree, values) if self._traceable else self._alone(tree, values)
 

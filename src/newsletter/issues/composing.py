@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from newsletter import schedule
-from newsletter.checks.digest import check_message
 from newsletter.compose import Explained, Placed, Selection, Verdict
 from newsletter.config import Config, NewsletterConfig
 from newsletter.errors import InputError
+from newsletter.issues.checking import broken, check_issue
 from newsletter.issues.drafting import Draft, draft, placed_of, select_posts
 from newsletter.issues.messages import mailer
 from newsletter.issues.slots import schedule_of
@@ -86,20 +86,13 @@ def explain(
         return draft(tx, config, newsletter, slot, selection, number=number, now=now).selection.explanation
 
 
-def preview(
-    store: Store,
-    config: Config,
-    newsletter: NewsletterConfig,
-    slot: Slot,
-    reader: Reader | str,
-    *,
-    now: datetime,
-) -> Preview:
-    """Render what the next issue would be for one reader (or address); changes nothing.
+def upcoming(
+    store: Store, config: Config, newsletter: NewsletterConfig, slot: Slot, *, now: datetime
+) -> tuple[Issue, str, tuple[Explained, ...]]:
+    """Return what the next issue would be, what is frozen of it, and why each post is in or out; changes nothing.
 
-    When nothing is new, the slot's own issue is shown if there is one; else InputError.
+    When nothing is new, the slot's own issue is returned if there is one; else InputError.
     """
-    someone = reader if isinstance(reader, Reader) else Reader(subscriber_id=0, address=reader, since=now)
     with store.read() as tx:
         known = stored.slot_of(tx, slot)
         issue = stored.by_id(tx, known[1]) if known is not None and known[1] is not None else None
@@ -117,9 +110,24 @@ def preview(
             where=newsletter.name,
             remedy="Gather posts first; `newsletter issues compose --explain` says why each is out",
         )
+    return issue, frozen, selection.explanation
+
+
+def preview(
+    store: Store,
+    config: Config,
+    newsletter: NewsletterConfig,
+    slot: Slot,
+    reader: Reader | str,
+    *,
+    now: datetime,
+) -> Preview:
+    """Render what the next issue would be for one reader (or address); changes nothing."""
+    someone = reader if isinstance(reader, Reader) else Reader(subscriber_id=0, address=reader, since=now)
+    issue, frozen, explanation = upcoming(store, config, newsletter, slot, now=now)
     make = mailer(config, issue, frozen)
     html, text = make.fill(someone)
-    return Preview(html=html, text=text, eml=make(someone).content, explanation=selection.explanation)
+    return Preview(html=html, text=text, eml=make(someone).content, explanation=explanation)
 
 
 def _settle_skipped(tx: Tx, newsletter: str, selection: Selection, now: datetime) -> None:
@@ -139,13 +147,9 @@ def _freeze(
     issue, selection = drafted.issue, drafted.selection
     assert issue.composed_at is not None
     now = issue.composed_at
-    someone = Reader(subscriber_id=0, address=config.publication.contact, since=now)
-    where = f"{issue.newsletter} {issue.number}"
-    findings = tuple(check_message(mailer(config, issue, drafted.frozen)(someone).content, where=where))
-    errors = [one for one in findings if one.error]
-    if errors:
-        reason = f"the digest breaks {len(errors)} rules: {errors[0].place}: {errors[0].rule}"
-        issue = replace(issue, state=IssueState.HELD, reason=reason)
+    findings = tuple(check_issue(tx, config, issue, drafted.frozen))
+    if fault := broken(findings):
+        issue = replace(issue, state=IssueState.HELD, reason=fault)
     placed = placed_of(selection)
     rows = [(post.seq, placement, post.updated) for post, placement in placed]
     issue_id = stored.add(tx, issue, rows, frozen=drafted.frozen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from newsletter import digest, templating
 from newsletter.config import Config, NewsletterConfig, read_secret
 from newsletter.issues.slots import zone_of
@@ -41,4 +43,5 @@ def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSe
 def mailer(config: Config, issue: Issue, frozen: str) -> digest.Mailer:
     """Return what makes the messages of an issue out of what was frozen."""
     settings, thawed = mail_settings(config, config.newsletter(issue.newsletter)), digest.thaw(frozen)
-    return digest.Mailer(issue, thawed, templating.TemplateSet(thawed.templates), settings)
+    templates = templating.TemplateSet(thawed.templates)
+    return digest.Mailer(issue, thawed, templates, settings, threading.Lock())

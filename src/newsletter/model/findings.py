@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a check found: in which document, where in it, by which rule, and what to do."""
+    """What a check found: in which document, where in it, by which rule, and what to do.
+
+    `post` is the title of the post whose story the place lies in, empty when it lies in none.
+    """
 
     where: str
     place: str
     rule: str
     remedy: str
     error: bool = True
+    post: str = ""
