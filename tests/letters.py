@@ -167,6 +167,20 @@ def compiled(**values: object) -> Digest:
     return compile_digest(material(**values), RENDER)
 
 
+def uninlined(**values: object) -> str:
+    """Return the page of the material as it is rendered, before its styles are put on the elements."""
+    pages: list[str] = []
+
+    def keep(name: str, **view: object) -> str:
+        rendered = RENDER(name, **view)
+        if name.endswith(".html.j2"):
+            pages.append(rendered)
+        return rendered
+
+    compile_digest(material(**values), keep)
+    return pages[0]
+
+
 def settings(**values: object) -> MailSettings:
     """Return the settings of the newsletter."""
     filled = MailSettings(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import css_inline
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,11 +24,9 @@ from letters import (
     PLAIN,
     RENDER,
     SITE,
-    THEME,
     WARNED,
     compiled,
     issue_of,
-    mailer,
     material,
     post,
 )
@@ -53,8 +49,6 @@ from newsletter.digest.inlining import inline_styles
 from newsletter.errors import InputError
 from newsletter.model import Image, Reference
 
-GOLDEN = Path(__file__).parent / "golden" / "digest"
-REWRITE = os.environ.get("NEWSLETTER_GOLDEN") == "rewrite"
 DIGEST = compiled()
 
 
@@ -62,48 +56,11 @@ def tree(page: str) -> Any:
     return lxml_html.document_fromstring(page.encode(), parser=lxml_html.HTMLParser(encoding="utf-8"))
 
 
-def compare(name: str, made: str) -> None:
-    path = GOLDEN / name
-    if REWRITE:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(made, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == made, f"{path} differs; NEWSLETTER_GOLDEN=rewrite rewrites it"
-
-
-def visible(text: str) -> str:
-    """Write slots as a golden file can hold them."""
-    return text.replace(slots.OPEN, "⟦").replace(slots.CLOSE, "⟧")
-
-
 FRENCH = replace(LOOKS, language="fr", timezone="Europe/Brussels", publication="La Dépêche")
 
 
 def french() -> Any:
     return compiled(looks=FRENCH, title="La Dépêche du lundi", subject="La Dépêche du lundi : les grues")
-
-
-# Golden
-
-
-@pytest.mark.parametrize(("name", "make"), [("english", compiled), ("french", french)])
-def test_golden(name: str, make: Any) -> None:
-    made = make()
-    compare(f"{name}.html", visible(made.html))
-    compare(f"{name}.txt", visible(made.text))
-
-
-def test_golden_message() -> None:
-    compare("message.eml", mailer()(ANN).content.decode().replace("\r\n", "\n"))
-
-
-def test_golden_files_are_all_made_here() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == {
-        "english.html",
-        "english.txt",
-        "french.html",
-        "french.txt",
-        "message.eml",
-    }
 
 
 # What is shown
@@ -414,45 +371,6 @@ def test_whatever_the_content_pipeline_lets_through_breaks_no_rule(body: str, fu
 
 
 # Inlining
-
-
-def declarations(style: str) -> dict[str, str]:
-    found = {}
-    for one in filter(None, map(str.strip, style.split(";"))):
-        name, _, value = one.partition(":")
-        value = re.sub(
-            r"#([0-9a-f])([0-9a-f])([0-9a-f])\b(?![0-9a-f])", r"#\1\1\2\2\3\3", value.strip().lower()
-        )
-        found[name.strip()] = re.sub(r"\s*,\s*", ",", value.replace('"', "'"))
-    return found
-
-
-def elements(page: Any) -> list[Any]:
-    """Return the body's elements; parsers differ in whether they add `<tbody>`."""
-    return [one for one in page.find("body").iter() if isinstance(one.tag, str) and one.tag != "tbody"]
-
-
-def test_css_inline_agrees_with_every_computed_style() -> None:
-    """Another inliner, on the same page and rules, puts the same declarations on every element."""
-    page = tree(compiled(full_text=True).html)
-    for element in page.iter():
-        if isinstance(element.tag, str):
-            element.attrib.pop("style", None)
-    for style in page.findall(".//style"):
-        style.getparent().remove(style)
-    css = RENDER("digest/style.css", theme=THEME)
-    bare = "<!DOCTYPE html>\n" + lxml_html.tostring(page, encoding="unicode").replace(
-        "</head>", f"<style>{css}</style></head>"
-    )
-    ours = tree(inline_styles(bare))
-    theirs = tree(css_inline.inline(bare, load_remote_stylesheets=False, keep_style_tags=False))
-    pairs = list(zip(elements(ours), elements(theirs), strict=True))
-    assert len(pairs) > 150
-    for one, other in pairs:
-        assert one.tag == other.tag
-        assert declarations(one.get("style") or "") == declarations(other.get("style") or ""), one.get(
-            "class"
-        )
 
 
 def test_imports_are_taken_out_and_nothing_is_fetched() -> None:
