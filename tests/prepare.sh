@@ -1,20 +1,48 @@
 #!/bin/sh
-# Install what some tests need beyond Python: a browser and fonts. Only as root on a Debian machine, and said;
-# elsewhere those tests skip and say why.
+# Install what some tests need beyond Python: a browser, fonts, a database, spam filters, an accessibility checker.
+# Packages only as root on a Debian machine, the checker only where npm is, and said; elsewhere those tests skip and
+# say why.
 set -u
-wanted=""
-command -v chromium >/dev/null 2>&1 || wanted="$wanted chromium"
-[ -d /usr/share/fonts/truetype/liberation ] || wanted="$wanted fonts-liberation"
-if [ ! -x "$(command -v initdb)" ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
-    wanted="$wanted postgresql"
-fi
-[ -n "$wanted" ] || exit 0
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "Not installed:$wanted. The tests that need them will be skipped and say so."
-    exit 0
-fi
-echo "Installing for the tests:$wanted"
-export DEBIAN_FRONTEND=noninteractive
-{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $wanted; } >/dev/null 2>&1 ||
-    echo "That did not work; the tests that need them will be skipped and say so."
+cd "$(dirname "$0")/.." || exit 0
+
+packages() {
+    wanted=""
+    command -v chromium >/dev/null 2>&1 || wanted="$wanted chromium"
+    [ -d /usr/share/fonts/truetype/liberation ] || wanted="$wanted fonts-liberation"
+    [ -d /usr/share/fonts/truetype/droid ] || wanted="$wanted fonts-droid-fallback"
+    [ -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf ] || wanted="$wanted fonts-noto-color-emoji"
+    if [ ! -x "$(command -v initdb)" ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+        wanted="$wanted postgresql"
+    fi
+    command -v spamassassin >/dev/null 2>&1 || wanted="$wanted spamassassin"
+    command -v rspamd >/dev/null 2>&1 || wanted="$wanted rspamd"
+    [ -n "$wanted" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "Not installed:$wanted. The tests that need them will be skipped and say so."
+        return 0
+    fi
+    echo "Installing for the tests:$wanted"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null 2>&1
+    for package in $wanted; do
+        apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
+            echo "$package could not be installed; the tests that need it will be skipped and say so."
+    done
+}
+
+checker() {
+    kept=.venv/oracles/axe
+    [ -e "$kept/node_modules/axe-core/axe.min.js" ] && return 0
+    if ! command -v npm >/dev/null 2>&1; then
+        echo "There is no npm to install axe-core. The tests that need it will be skipped and say so."
+        return 0
+    fi
+    echo "Installing for the tests: axe-core"
+    mkdir -p "$kept"
+    npm install --prefix "$kept" --no-audit --no-fund --ignore-scripts --silent axe-core@4.14.1 >/dev/null 2>&1 ||
+        echo "That did not work; the tests that need it will be skipped and say so."
+}
+
+packages
+checker
 exit 0
