@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TypedDict
 
 from PIL import Image
 
-from newsletter.checks.contrast import ratio
+from newsletter.checks import contrast
 
 LEAST = 4.5
 #: Gives the box of each line of text that has a letter or a digit in it, in pixels of the whole page.
@@ -47,9 +48,13 @@ def poor(screenshot: bytes, boxes: Sequence[Box]) -> Iterator[str]:
         if not colours:
             continue
         ground = max(colours, key=colours.__getitem__)
-        found = max(ratio(ground, colour) for colour in colours)
+        found = max(_ratio(ground, colour) for colour in colours)
         if found < LEAST:
             yield f"{box['text']!r} has a contrast of {found:.2f}"
+
+
+#: The same few hundred pairs come again in every line.
+_ratio = cache(contrast.ratio)
 
 
 def _digits(colour: object) -> str:
