@@ -18,8 +18,10 @@ from newsletter.digest import (
     Material,
     Signer,
     compile_digest,
+    rendering,
     template_names,
     thaw,
+    tracing,
 )
 from newsletter.digest.encoding import quoted_printable
 from newsletter.model import (
@@ -182,6 +184,14 @@ def compiled(*, folder: Path | None = None, **values: object) -> Digest:
     """Compile the material with the packaged templates, those of a folder first."""
     told = material(**values)
     return compile_digest(told, templates(told, folder))
+
+
+def uninlined(**values: object) -> str:
+    """Return the page of the material for one reader, before its styles are put on the elements."""
+    frozen = thaw(compiled(folder=None, **values).frozen)
+    own = {name: f"{name} of somebody" for name in tracing.FIELDS} | dict.fromkeys(tracing.LINKS, f"{SITE}u")
+    seen = rendering.view(frozen.material, frozen.plan, rendering.tongue_of(frozen.material))
+    return rendering.draw_html(seen, tracing.plain(own), templating.TemplateSet(frozen.templates))
 
 
 def settings(**values: object) -> MailSettings:

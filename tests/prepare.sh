@@ -1,34 +1,53 @@
 #!/bin/sh
-# Install what some tests need beyond Python: a browser, fonts, a database, each only as root on a Debian machine; and
-# the data on what mail programs support, by npm where it is there. What is missing is said, and its tests skip.
+# Install what some tests need beyond Python: a browser, fonts, a database, spam filters, an accessibility checker, and
+# data on what mail programs support. Packages only as root on a Debian machine, the last two only where npm is, and
+# said; elsewhere those tests skip and say why.
 set -u
+cd "$(dirname "$0")/.." || exit 0
 oracles=.venv/oracles
-data=caniemail@1.0.5
-if [ ! -f "$oracles/caniemail.json" ]; then
-    if command -v npm >/dev/null 2>&1; then
-        echo "Fetching for the tests: $data"
-        mkdir -p "$oracles"
-        { (cd "$oracles" && npm pack --silent "$data" && tar -xzf caniemail-*.tgz package/data/caniemail.json) &&
-            mv "$oracles/package/data/caniemail.json" "$oracles/caniemail.json"; } >/dev/null 2>&1 ||
-            echo "That did not work; the tests that compare with it will be skipped and say so."
-        rm -rf "$oracles/package" "$oracles"/caniemail-*.tgz
-    else
-        echo "Not fetched, for want of npm: $data. The tests that compare with it will be skipped and say so."
+
+packages() {
+    wanted=""
+    command -v chromium >/dev/null 2>&1 || wanted="$wanted chromium"
+    [ -d /usr/share/fonts/truetype/liberation ] || wanted="$wanted fonts-liberation"
+    [ -d /usr/share/fonts/truetype/droid ] || wanted="$wanted fonts-droid-fallback"
+    [ -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf ] || wanted="$wanted fonts-noto-color-emoji"
+    if [ ! -x "$(command -v initdb)" ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+        wanted="$wanted postgresql"
     fi
-fi
-wanted=""
-command -v chromium >/dev/null 2>&1 || wanted="$wanted chromium"
-[ -d /usr/share/fonts/truetype/liberation ] || wanted="$wanted fonts-liberation"
-if [ ! -x "$(command -v initdb)" ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
-    wanted="$wanted postgresql"
-fi
-[ -n "$wanted" ] || exit 0
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "Not installed:$wanted. The tests that need them will be skipped and say so."
-    exit 0
-fi
-echo "Installing for the tests:$wanted"
-export DEBIAN_FRONTEND=noninteractive
-{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $wanted; } >/dev/null 2>&1 ||
-    echo "That did not work; the tests that need them will be skipped and say so."
+    command -v spamassassin >/dev/null 2>&1 || wanted="$wanted spamassassin"
+    command -v rspamd >/dev/null 2>&1 || wanted="$wanted rspamd"
+    [ -n "$wanted" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "Not installed:$wanted. The tests that need them will be skipped and say so."
+        return 0
+    fi
+    echo "Installing for the tests:$wanted"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null 2>&1
+    for package in $wanted; do
+        apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
+            echo "$package could not be installed; the tests that need it will be skipped and say so."
+    done
+}
+
+# oracle PACKAGE@VERSION FILE: keep one file of a package of npm.
+oracle() {
+    kept="$oracles/$(basename "$2")"
+    [ -e "$kept" ] && return 0
+    if ! command -v npm >/dev/null 2>&1; then
+        echo "There is no npm to fetch $1. The tests that need it will be skipped and say so."
+        return 0
+    fi
+    echo "Fetching for the tests: $1"
+    mkdir -p "$oracles/unpacked"
+    { (cd "$oracles/unpacked" && npm pack --silent "$1" && tar -xzf ./*.tgz "package/$2") &&
+        mv "$oracles/unpacked/package/$2" "$kept"; } >/dev/null 2>&1 ||
+        echo "That did not work; the tests that need it will be skipped and say so."
+    rm -rf "$oracles/unpacked"
+}
+
+packages
+oracle caniemail@1.0.5 data/caniemail.json
+oracle axe-core@4.14.1 axe.min.js
 exit 0

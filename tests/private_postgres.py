@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psycopg
+
+from processes import unprivileged, wait_until_said
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def start(programs: Path) -> Iterator[PrivatePostgres]:
     )  # short: a socket's path has 107 bytes
     process: subprocess.Popen[bytes] | None = None
     try:
-        who = _unprivileged(folder)
+        who = unprivileged(folder)
         data = str(folder / "data")
         initdb = [str(programs / "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8"]
         made = _spawn([*initdb, "--locale=C", "--no-sync", "--no-instructions"], who)
@@ -86,7 +86,7 @@ def start(programs: Path) -> Iterator[PrivatePostgres]:
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         process = _spawn([str(programs / "postgres"), "-D", data, *options], who)
-        _wait_until_ready(process)
+        wait_until_said(b"ready to accept connections", process)
         yield PrivatePostgres(folder, process.pid)
     finally:
         if process is not None:
@@ -97,33 +97,3 @@ def start(programs: Path) -> Iterator[PrivatePostgres]:
 
 def _spawn(command: list[str], who: dict[str, Any]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **who)
-
-
-def _unprivileged(folder: Path) -> dict[str, Any]:
-    """Say under which account and in which environment the server's programs run."""
-    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
-    common: dict[str, Any] = {"env": environment, "cwd": folder}
-    if os.geteuid() != 0:
-        return common
-    nobody = pwd.getpwnam("nobody")
-    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    return {**common, "user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
-    """Read the server's log until it takes connections, then go on reading so that it never blocks."""
-    log = process.stderr
-    assert log is not None
-    said = []
-    for line in log:
-        said.append(line.decode(errors="replace"))
-        if b"ready to accept connections" in line:
-            threading.Thread(target=_drain, args=(log,), daemon=True).start()
-            return
-    raise RuntimeError(f"PostgreSQL did not start: {''.join(said)}")
-
-
-def _drain(log: IO[bytes]) -> None:
-    for _ in log:
-        pass
-    log.close()

@@ -277,6 +277,7 @@ def test_a_newsletter_s_design_reaches_its_issues(
 def test_lists_and_quotations_begin_on_the_side_of_the_language(
     language: str, side: str, list_: str, quotation: str
 ) -> None:
-    html = compiled(looks=replace(LOOKS, language=language), full_text=True).html
+    told = replace(CRANES, language=language)
+    html = compiled(looks=replace(LOOKS, language=language), posts=(told,), full_text=True).html
     assert f'class="list" style="margin:0 0 16px 0;padding:{list_}"' in html.replace("; ", ";")
     assert f"padding:{quotation};border-{side}:3px solid" in html

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import css_inline
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,14 +23,11 @@ from letters import (
     NOTED,
     PLAIN,
     SITE,
-    THEME,
     WARNED,
     compiled,
-    mailer,
     mailer_of,
     material,
     post,
-    templates,
     text_of,
 )
 from newsletter import content
@@ -40,7 +35,6 @@ from newsletter.checks.digest import check_message
 from newsletter.digest import (
     LIMIT,
     Depth,
-    Design,
     markup,
     plain,
     slots,
@@ -55,8 +49,6 @@ from newsletter.errors import InputError
 from newsletter.model import Image, Reference
 from newsletter.templating import TemplateSet
 
-GOLDEN = Path(__file__).parent / "golden" / "digest"
-REWRITE = os.environ.get("NEWSLETTER_GOLDEN") == "rewrite"
 DIGEST = compiled()
 
 
@@ -64,42 +56,10 @@ def tree(page: str) -> Any:
     return lxml_html.document_fromstring(page.encode(), parser=lxml_html.HTMLParser(encoding="utf-8"))
 
 
-def compare(name: str, made: str) -> None:
-    path = GOLDEN / name
-    if REWRITE:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(made, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == made, f"{path} differs; NEWSLETTER_GOLDEN=rewrite rewrites it"
-
-
 def french() -> Any:
     return compiled(
         looks=FRENCH_LOOKS, title="La Dépêche du lundi", subject="La Dépêche du lundi : les grues"
     )
-
-
-# Golden
-
-
-@pytest.mark.parametrize(("name", "make"), [("english", compiled), ("french", french)])
-def test_golden(name: str, make: Any) -> None:
-    made = make()
-    compare(f"{name}.html", mailer_of(made).fill(ANN)[0])
-    compare(f"{name}.txt", text_of(made))
-
-
-def test_golden_message() -> None:
-    compare("message.eml", mailer()(ANN).content.decode().replace("\r\n", "\n"))
-
-
-def test_golden_files_are_all_made_here() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == {
-        "english.html",
-        "english.txt",
-        "french.html",
-        "french.txt",
-        "message.eml",
-    }
 
 
 # What is shown
@@ -398,49 +358,6 @@ def test_whatever_the_content_pipeline_lets_through_breaks_no_rule(body: str, fu
 
 
 # Inlining
-
-
-def declarations(style: str) -> dict[str, str]:
-    found = {}
-    for one in filter(None, map(str.strip, style.split(";"))):
-        name, _, value = one.partition(":")
-        value = re.sub(
-            r"#([0-9a-f])([0-9a-f])([0-9a-f])\b(?![0-9a-f])", r"#\1\1\2\2\3\3", value.strip().lower()
-        )
-        found[name.strip()] = re.sub(r"\s*,\s*", ",", value.replace('"', "'"))
-    return found
-
-
-def elements(page: Any) -> list[Any]:
-    """Return the body's elements; parsers differ in whether they add `<tbody>`."""
-    return [one for one in page.find("body").iter() if isinstance(one.tag, str) and one.tag != "tbody"]
-
-
-@pytest.mark.parametrize("design", list(Design))
-def test_css_inline_agrees_with_every_computed_style(design: Design) -> None:
-    """Another inliner, on the same page and rules, puts the same declarations on every element."""
-    page = tree(compiled(full_text=design is Design.LETTER, design=design).html)
-    for element in page.iter():
-        if isinstance(element.tag, str):
-            element.attrib.pop("style", None)
-    for style in page.findall(".//style"):
-        style.getparent().remove(style)
-    css = "".join(
-        templates(material()).render(f"digest/{name}/style.css", theme=THEME, direction="ltr")
-        for name in ("parts", design)
-    )
-    bare = "<!DOCTYPE html>\n" + lxml_html.tostring(page, encoding="unicode").replace(
-        "</head>", f"<style>{css}</style></head>"
-    )
-    ours = tree(inline_styles(bare))
-    theirs = tree(css_inline.inline(bare, load_remote_stylesheets=False, keep_style_tags=False))
-    pairs = list(zip(elements(ours), elements(theirs), strict=True))
-    assert len(pairs) > 120
-    for one, other in pairs:
-        assert one.tag == other.tag
-        assert declarations(one.get("style") or "") == declarations(other.get("style") or ""), one.get(
-            "class"
-        )
 
 
 def test_imports_are_taken_out_and_nothing_is_fetched() -> None:

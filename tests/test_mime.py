@@ -172,6 +172,7 @@ def test_an_address_that_could_inject_is_refused(bad: str) -> None:
 @given(name=TEXT, address=st.tuples(TEXT, TEXT).map("@".join))
 @example(name='A "quoted" \\ name, with <angles>', address="x+y@example.org")
 @example(name="=?utf-8?q?evil?=", address="x@example.org")
+@example(name="Doe, Jane. " * 20, address="x@example.org")
 @example(name="a" * 120, address="x@example.org")
 @example(name="Ünïcode " * 12, address="x@bücher.example")
 def test_any_name_and_address_is_refused_or_reads_back_exactly(name: str, address: str) -> None:
@@ -186,11 +187,12 @@ def test_any_name_and_address_is_refused_or_reads_back_exactly(name: str, addres
         (mailbox,) = field.addresses
         assert mailbox.addr_spec == message.recipient
         raw = re.sub(r" ?<[^<>]*>$", "", raw_fields(message.content)["To"][0])
-        shown = str(
-            make_header(decode_header(raw))
-        )  # the parser of addresses breaks long names in Python 3.11
-        if raw.startswith('"'):
-            shown = re.sub(r"\\(.)", r"\1", raw[1:-1])
+        shown = " ".join(
+            re.sub(r"\\(.)", r"\1", one) if one else other
+            for one, other in re.findall(r'"((?:\\.|[^"\\])*)"|([^\s"]+)', raw)
+        )
+        if "=?" in raw:  # the parser of addresses breaks long names in Python 3.11
+            shown = str(make_header(decode_header(raw)))
         assert (shown if shown != message.recipient else "") == " ".join(name.split())
 
 

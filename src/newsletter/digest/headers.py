@@ -89,12 +89,12 @@ def _phrase(display: str, name: str) -> list[str]:
     """Return a display name as atoms, a quoted string or encoded words (RFC 5322 §3.2.5)."""
     if not display:
         return []
-    if not display.isascii() or "=?" in display or len(display) > 60:
+    if not display.isascii() or "=?" in display or len(display) > 400:
         return _encoded_words(display, name)
     if _ATOMS.fullmatch(display):
         return display.split(" ")
     escaped = display.replace("\\", "\\\\").replace('"', '\\"')
-    return [f'"{escaped}"']
+    return [f'"{escaped}"']  # on one line, however long: spam filters read neither several nor an encoded one well
 
 
 def _encoded_words(value: str, name: str) -> list[str]:

@@ -221,16 +221,29 @@ def for_mail(block: Element, first_heading: int, ranks: list[str]) -> str:
 
 
 def _keep_words(table: Element) -> None:
-    """Let no column be squeezed until its words break, unless the table is wider than a letter that way."""
+    """Let no column be squeezed until its words break, unless the table is wider than a letter that way.
+
+    In a table that is, columns of short words are still spared, as long as half a telephone holds them.
+    """
+    cells = [(number, cell) for row in table.iter("tr") for number, cell in enumerate(row)]
     columns: dict[int, int] = {}
-    for row in table.iter("tr"):
-        for number, cell in enumerate(row):
-            longest = max(map(len, text_of(cell).split()), default=0)
-            columns[number] = max(columns.get(number, 0), longest)
+    for number, cell in cells:
+        longest = max(map(len, text_of(cell).split()), default=0)
+        columns[number] = max(columns.get(number, 0), longest)
     width = sum(columns.values()) + len(columns)
-    kept = "whole" if width <= _PHONE else "whole wide" if width <= _LETTER else ""
-    if kept:
-        table.set("class", f"{table.get('class', '')} {kept}".strip())
+    if width <= _LETTER:
+        _mark(table, "whole" if width <= _PHONE else "whole wide")
+        return
+    room = _PHONE // 2
+    for number in sorted(columns, key=columns.__getitem__):
+        room -= columns[number] + 1
+        for place, cell in cells:
+            if place == number and room >= 0:
+                _mark(cell, "whole")
+
+
+def _mark(element: Element, name: str) -> None:
+    element.set("class", f"{element.get('class', '')} {name}".strip())
 
 
 def ranks_of(root: Element) -> list[str]:
@@ -252,6 +265,8 @@ def _clean(element: Element, first_heading: int, ranks: list[str]) -> None:
     for name in [name for name in element.attrib if name not in kept]:
         del element.attrib[name]
     rewrite = _REWRITTEN.get(tag)
+    if tag == "pre" and not element.get("dir"):
+        element.set("dir", "auto")  # code runs to the right also in a story that does not
     if tag == "img":
         _words_for_picture(element, alt)
     elif _is_only_words(element):

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from html import unescape
+from urllib.parse import quote
 
 from newsletter.compose import Corrected
 from newsletter.content import clean_line
 from newsletter.digest.wording import wording
 from newsletter.model import Image, Post
 
+_UNSAFE = re.compile(r'[\s"<>\\^`{|}\x00-\x1f]')
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
 
 
@@ -101,7 +103,13 @@ class Digest:
 
 def post_url(base: str, post: Post) -> str:
     """Return the canonical page of a post."""
-    return (post.url or f"{base}posts/{post.slug}/").replace(" ", "%20")
+    return web_url(post.url or f"{base}posts/{post.slug}/")
+
+
+def web_url(url: str) -> str:
+    """Return a URL as every part can show it, nothing for what is none of the web."""
+    whole = _UNSAFE.sub(lambda found: quote(found[0]), url)
+    return whole if whole.startswith(("http://", "https://")) else ""
 
 
 def title_of(post: Post) -> str:
@@ -141,5 +149,6 @@ def shorten(text: str, longest: int) -> str:
     text = " ".join(text.split())
     if len(text) <= longest:
         return text
-    head = text[:longest]
-    return (head.rpartition(" ")[0] or head[:-1]).rstrip(" ,;:–—-") + "…"
+    head = text[: longest - 1]
+    words = head.rpartition(" ")[0]
+    return (words if len(words) > longest // 2 else head).rstrip(" ,;:–—-") + "…"

@@ -20,6 +20,7 @@ from newsletter.digest.stories import (
     Tellings,
     lines_of,
     pieces_of,
+    shape_of,
     tell_correction,
 )
 from newsletter.digest.templates import TemplateSet
@@ -57,6 +58,7 @@ class View:
     words: Wording
     column: int
     direction: str
+    shape: str
     when: str
     preview: str
     intro: tuple[Piece, ...]
@@ -104,6 +106,7 @@ def view(material: Material, plan: Plan, tongue: Tongue) -> View:
         words=said,
         column=WIDTH,
         direction=wording.direction(looks.language),
+        shape=shape_of(looks.language, looks.language),
         when=_when(material.due, tongue),
         preview=preview(material, posts, said),
         intro=pieces_of(material.intro_html, looks),
@@ -157,7 +160,7 @@ def preview(material: Material, posts: tuple[Post, ...], words: Wording) -> str:
     if not others:
         return line
     more = words.and_more[others > 1].format(count=others)
-    return f"{line if line[-1] in '.!?…' else line + '.'} {more}"
+    return f"{wording.ended(line)} {more}"
 
 
 def _first_sentence(text: str) -> str:

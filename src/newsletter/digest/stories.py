@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from newsletter.compose import Corrected
 from newsletter.content import opens_with
@@ -23,7 +22,7 @@ from newsletter.digest.markup import (
     show_small,
     text_of,
 )
-from newsletter.digest.material import Depth, Looks, issue_url, post_url, shorten, title_of
+from newsletter.digest.material import Depth, Looks, issue_url, post_url, shorten, title_of, web_url
 from newsletter.digest.plain import Notes
 from newsletter.digest.wording import Wording
 from newsletter.model import Citation, Image, Post, Reference, Relation
@@ -54,6 +53,7 @@ class Linked:
 class Story:
     """A post as the templates see it; texts are plain unless the field's name ends in `html` or `lines`.
 
+    `shape` is more classes of the cell it stands in.
     `note` set means that neither picture nor text of the post is shown. A brief has an `excerpt` and perhaps a
     `thumbnail`; any other story has `lead`, `summary` and `pieces`.
     """
@@ -62,6 +62,7 @@ class Story:
     url: str
     language: str
     direction: str
+    shape: str
     byline: str
     note: str
     summary: str
@@ -161,6 +162,7 @@ def _named(post: Post, shared: Tellings) -> dict[str, Any]:
         "url": post_url(shared.looks.url, post),
         "language": language,
         "direction": wording.direction(language),
+        "shape": shape_of(language, shared.looks.language),
         "byline": _byline(post, shared),
     }
 
@@ -176,6 +178,7 @@ def _noted(post: Post, shared: Tellings) -> Story:
         url=post_url(shared.looks.url, post),
         language=(post.language if title else "") or shared.looks.language,
         direction=wording.direction((post.language if title else "") or shared.looks.language),
+        shape="",
         byline=_byline(post, shared),
         note=post.content_note.text,
         summary="",
@@ -196,7 +199,15 @@ def _byline(post: Post, shared: Tellings) -> str:
     when = wording.day(post.published, shared.timezone, shared.looks.language)
     named = [wording.isolate(one.name, shared.looks.language) for one in post.authors if one.name]
     people = wording.names(named, shared.words)
-    return f"{shared.words.by.format(names=people)} · {when}" if people else when
+    if not people:
+        return when
+    return f"{shared.words.by.format(names=people)} · {wording.apart(when, shared.looks.language)}"
+
+
+def shape_of(language: str, around: str) -> str:
+    """Return the classes of a text in a language that stands in a page of another: its side, its italics."""
+    turned = wording.direction(language) != wording.direction(around)
+    return f"{' turned' if turned else ''}{'' if wording.slants(language) else ' upright'}"
 
 
 def _lead(post: Post, blocks: list[Element], media: str) -> Figure | None:
@@ -265,9 +276,7 @@ def lines_of(markup: str, looks: Looks, words: Wording, notes: Notes) -> list[st
 
 def _source(citation: Citation) -> Linked:
     """Link the cited title inside its citation, or the whole citation."""
-    text, url = citation.text, citation.url.replace(" ", "%20")
-    if urlsplit(url).scheme not in ("http", "https"):
-        url = ""
+    text, url = citation.text, web_url(citation.url)
     if url and citation.title and citation.title in text:
         before, _, after = text.partition(citation.title)
         return Linked(before=before, text=citation.title, after=after, url=url)
@@ -286,7 +295,7 @@ def _reference(reference: Reference, shared: Tellings) -> Linked:
     }[reference.relation]
     before, _, after = sentence.partition("{title}")
     title = wording.isolate(title, shared.looks.language)
-    return Linked(before=before, text=title, after=after, url=reference.url.replace(" ", "%20"))
+    return Linked(before=before, text=title, after=after, url=web_url(reference.url))
 
 
 def _with_lines(story: Story, shown: list[Element], post: Post, shared: Tellings) -> Story:

@@ -15,6 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 
+_SENTENCE_ENDS = ".!?…。！？؟"
+_UPRIGHT = frozenset(
+    {"ja", "ko", "th", "zh"}
+)  # whose letters have no italics; nor have those that run to the left
 _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
 
 
@@ -161,6 +165,16 @@ def local_day(when: datetime, zone: str) -> date:
     return when.astimezone(ZoneInfo(zone)).date()
 
 
+def slants(language: str) -> bool:
+    """Tell whether a language's letters have italics."""
+    return direction(language) == "ltr" and language.split("-")[0].lower() not in _UPRIGHT
+
+
+def ended(sentence: str) -> str:
+    """Return a sentence with a full stop where it has no end."""
+    return sentence if sentence.endswith(tuple(_SENTENCE_ENDS)) else f"{sentence}."
+
+
 def day(when: datetime, zone: str, language: str, *, style: str = "long") -> str:
     """Write an instant's day in a zone as the language does: `long`, or `full` with the weekday."""
     return _written(local_day(when, zone), language, style)
@@ -176,6 +190,11 @@ def names(people: list[str], words: Wording) -> str:
     if len(people) < 2:
         return "".join(people)
     return ", ".join(people[:-1]) + words.join + people[-1]
+
+
+def apart(text: str, language: str) -> str:
+    """Return a text that stands beside names: in a sentence that runs to the left, its digits stay together."""
+    return f"\u2068{text}\u2069" if direction(language) == "rtl" else text
 
 
 def isolate(text: str, language: str) -> str:
