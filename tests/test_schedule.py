@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,7 @@ from newsletter.schedule import (
     decide,
     instant,
     latest_slot,
+    local_instant,
     next_slot,
     slots,
 )
@@ -247,3 +248,54 @@ def test_a_wrong_schedule_says_what_and_what_to_do(wrong: dict[str, object], sai
     right: dict[str, object] = {"every": "week", "at": time(7), "timezone": "UTC"}
     with pytest.raises(InputError, match=said):
         Schedule(**{**right, **wrong})  # type: ignore[arg-type]  # wrong values are the point
+
+
+# A reader's own hour
+
+SPREADS = st.timedeltas(timedelta(0), timedelta(hours=26))
+READERS = st.sampled_from(
+    [*sorted(available_timezones()), "", "Nowhere/Town", "../etc/passwd", "Europe", "\x00"]
+)
+
+
+@given(schedules, instants, READERS, SPREADS, st.timedeltas(timedelta(0), timedelta(days=3)))
+def test_a_reader_is_served_at_their_own_hour_between_the_release_and_the_limit(
+    schedule: Schedule, after: datetime, name: str, spread: timedelta, late: timedelta
+) -> None:
+    due = next_slot(schedule, after)
+    release = due + late
+    latest = max(release, due + spread)
+    served = local_instant(schedule, due, name, earliest=release, latest=latest)
+    assert release <= served <= latest
+    home = ZoneInfo(schedule.timezone)
+    zone = ZoneInfo(name) if name in available_timezones() else home
+    day = due.astimezone(home).date()
+    hours = [instant(day + n * DAY, schedule.at, zone) for n in range(-3, 5)]
+    inside = [hour for hour in hours if release <= hour <= latest]
+    assert not inside or served == min(inside)
+    if zone is home and not late:
+        assert served == due
+
+
+@pytest.mark.parametrize(
+    ("zone", "served"),
+    [
+        ("Australia/Sydney", "2026-11-22 20:00"),
+        ("Australia/Perth", "2026-11-22 23:00"),
+        ("Europe/Brussels", "2026-11-23 06:00"),
+        ("America/New_York", "2026-11-23 10:00"),  # its hour is at 12:00: at the limit
+        ("Pacific/Auckland", "2026-11-22 20:00"),  # its hour of that day has passed: at once
+        ("Nowhere/Town", "2026-11-22 20:00"),
+    ],
+)
+def test_seven_in_the_morning_in_sydney_and_elsewhere(zone: str, served: str) -> None:
+    rule = Schedule(every="week", at=time(7), timezone="Australia/Sydney")
+    due = utc("2026-11-22 20:00")
+    limit = due + timedelta(hours=14)
+    assert local_instant(rule, due, zone, earliest=due, latest=limit) == utc(served)
+
+
+def test_tomorrow_s_hour_counts_where_it_is_near() -> None:
+    rule, due = daily("America/Los_Angeles", "07:00"), utc("2026-11-23 15:00")
+    limit = due + timedelta(hours=14)
+    assert local_instant(rule, due, "Pacific/Auckland", earliest=due, latest=limit) == utc("2026-11-23 18:00")

@@ -33,7 +33,7 @@ from newsletter.model import (
     SlotState,
     Subscription,
 )
-from newsletter.store import Store, deliveries, meta, open_store
+from newsletter.store import Store, deliveries, meta, open_store, turns
 from newsletter.store import backup as backups
 from newsletter.store import issues as stored_issues
 from newsletter.store import posts as stored_posts
@@ -166,7 +166,11 @@ class Publisher:
     def release(self, issue_id: int, *, now: datetime) -> Account:
         """Freeze an issue's audience; again does nothing. One whose digest breaks a rule is held instead."""
         composing.refuse_broken(self.store, self.config, issue_id, now=now)
-        return delivering.release(self.store, issue_id, now=now)
+        issue, _ = self._frozen(issue_id)
+        one = self.config.newsletter(issue.newsletter)
+        rule = composing.schedule_of(self.config, one)
+        whose = delivering.turns_of(one, rule, issue.due, now=now)
+        return delivering.release(self.store, issue_id, now=now, turns=whose)
 
     def deliver(
         self,
@@ -176,13 +180,7 @@ class Publisher:
         progress: Callable[[Account], None] | None = None,
     ) -> Account:
         """Deliver what waits of a released issue, until its newsletter's next slot at the latest."""
-        with self.store.read() as tx:
-            issue = stored_issues.by_id(tx, issue_id)
-            frozen = stored_issues.frozen(tx, issue_id) if issue is not None else ""
-        if issue is None:
-            raise InputError(
-                f"there is no issue with the id {issue_id}", remedy="See: newsletter issues list"
-            )
+        issue, frozen = self._frozen(issue_id)
         rule = composing.schedule_of(self.config, self.config.newsletter(issue.newsletter))
         return delivering.deliver(
             self.store,
@@ -194,6 +192,21 @@ class Publisher:
             progress=progress,
             stop=stop,
         )
+
+    def _frozen(self, issue_id: int) -> tuple[Issue, str]:
+        with self.store.read() as tx:
+            issue = stored_issues.by_id(tx, issue_id)
+            frozen = stored_issues.frozen(tx, issue_id) if issue is not None else ""
+        if issue is None:
+            raise InputError(
+                f"there is no issue with the id {issue_id}", remedy="See: newsletter issues list"
+            )
+        return issue, frozen
+
+    def upcoming(self, issue_id: int, *, limit: int = 5) -> list[tuple[datetime, int]]:
+        """Return the next instants for which readers of an issue wait, each with how many."""
+        with self.store.read() as tx:
+            return turns.upcoming(tx, issue_id, limit=limit)
 
     def audience(self, newsletter: str, *, now: datetime) -> int:
         """Count those to whom an issue released now would go."""

@@ -104,6 +104,30 @@ def instant(day: date, at: time, zone: ZoneInfo) -> datetime:
     return _end_of_gap(datetime.combine(day, at), zone)
 
 
+def local_instant(
+    schedule: Schedule, due: datetime, timezone: str, *, earliest: datetime, latest: datetime
+) -> datetime:
+    """Return when a reader in a zone is served: at the slot's local time there, if that lies between two instants.
+
+    The first such instant counts, of whichever date: west of a zone, today's hour is still to come; far east of
+    it tomorrow's is near. Where none lies between, the slot's own date decides on which side. A zone that is
+    not known is the schedule's.
+    """
+    home = ZoneInfo(schedule.timezone)
+    day = due.astimezone(home).date()
+    zone = _zone(timezone) or home
+    walls = {n: instant(day + timedelta(days=n), schedule.at, zone) for n in range(-1, 3)}
+    inside = [wall for wall in walls.values() if earliest <= wall <= latest]
+    return min(inside) if inside else min(max(walls[0], earliest), latest)
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        return None
+
+
 def _end_of_gap(local: datetime, zone: ZoneInfo) -> datetime:
     """Find by bisection, to the second, the instant at which the clocks jumped over a local time (PEP 495)."""
     later = local.replace(tzinfo=zone, fold=0).astimezone(UTC)  # the offset before the gap: behind it

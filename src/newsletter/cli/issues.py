@@ -109,6 +109,7 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
     issue = _past_issue(context, newsletter, number)
     account = context.publisher.account(issue.id)
     posts = context.publisher.posts_of(issue.id)
+    upcoming = context.publisher.upcoming(issue.id)
     if as_json:
         say_json(
             {
@@ -116,6 +117,7 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
                 "note": context.publisher.note_of(issue),
                 "account": account,
                 "posts": [{"id": p.id, "title": p.title} for p in posts],
+                "upcoming": [{"at": at, "waiting": count} for at, count in upcoming],
             }
         )
         return
@@ -127,6 +129,8 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
     for post in posts:
         say(f"  {post.published:%Y-%m-%d}  {post.title}")
     say_account(account)
+    for at, count in upcoming:
+        say(f"  {at:%Y-%m-%d %H:%M}Z  {count} due")
 
 
 def say_account(account: Account) -> None:
@@ -298,7 +302,8 @@ def _say_what_next(issue: Issue, account: Account, stopped: bool) -> None:
     elif stopped:
         say(f"Stopped. Resume with: {again}")
     elif account.waiting:
-        say(f"{account.waiting} wait for a later attempt: `newsletter run` makes it, or {again}")
+        when = f", the next from {account.next_at:%Y-%m-%d %H:%M}Z on" if account.next_at else ""
+        say(f"{account.waiting} wait for later{when}: `newsletter run` delivers them, or {again}")
     elif account.unknown:
         say(f"{account.unknown} are unknown: see `newsletter issues audit`, then `issues retry --unknown`")
     elif account.presumed:

@@ -148,9 +148,18 @@ class NewsletterConfig(Section):
     approval: bool = False  # an editor must approve each issue before it is delivered
     catch_up: Literal["run_latest", "skip"] = "run_latest"
     max_lateness: Duration = timedelta(days=2)
+    local_time: bool = False  # each reader at the slot's local time in their own zone
+    local_spread: Duration = timedelta(hours=14)  # behind the slot, at most
     full_text: bool = False
     design: Literal["letter", "front"] = "letter"
     sections: tuple[Line, ...] = ()  # tags, in the order of the front page
+
+    @field_validator("local_spread")
+    @classmethod
+    def _spread_is_of_this_earth(cls, spread: timedelta) -> timedelta:
+        if spread > timedelta(hours=26):
+            raise ValueError("at most 26h are allowed: no two zones lie further apart")
+        return spread
 
     @model_validator(mode="after")
     def _design_has_what_is_asked(self) -> Self:

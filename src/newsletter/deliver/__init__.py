@@ -20,13 +20,26 @@ from newsletter.config import Config
 from newsletter.deliver.connection import connect_and_send
 from newsletter.deliver.engine import DeliveryOptions, Run
 from newsletter.deliver.settling import settle_crash
+from newsletter.deliver.turns import Turns, turns_of, write_turns
 from newsletter.errors import InputError, LeaseLost
 from newsletter.model import Account, Attempt, Delivery, DeliveryState, Issue, IssueState, Message, Reader
 from newsletter.store import Store, Tx, deliveries, issues, leases, meta
 from newsletter.store.leases import Lease
 from newsletter.transports import Transport
 
-__all__ = ["Audit", "DeliveryOptions", "audit", "deliver", "options_of", "release", "retry"]
+__all__ = [
+    "Audit",
+    "DeliveryOptions",
+    "Turns",
+    "audit",
+    "deliver",
+    "options_of",
+    "release",
+    "retry",
+    "turns_of",
+]
+
+_AT_ONCE = Turns()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +65,10 @@ def options_of(config: Config, *, expires_at: datetime | None = None) -> Deliver
     )
 
 
-def release(store: Store, issue_id: int, *, now: datetime) -> Account:
+def release(store: Store, issue_id: int, *, now: datetime, turns: Turns = _AT_ONCE) -> Account:
     """Freeze an issue's audience and let it be delivered; again changes nothing, an issue held since goes on.
+
+    Whose turn comes when is written in the same transaction.
 
     Raises InputError for an issue that was not approved, or was held before its release, and for a store that
     was restored or copied.
@@ -61,7 +76,8 @@ def release(store: Store, issue_id: int, *, now: datetime) -> Account:
     with store.write() as tx:
         _check_copy(tx)
         _check_approval(issues.by_id(tx, issue_id))
-        deliveries.release(tx, issue_id, now=now)
+        if deliveries.release(tx, issue_id, now=now):
+            write_turns(tx, issue_id, turns, now=now)
         return deliveries.account(tx, issue_id)
 
 

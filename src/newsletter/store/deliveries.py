@@ -35,8 +35,8 @@ _SAID = ("at", "epoch", "outcome", "stage", "transport", "server", "code", "enha
 # Release
 
 
-def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
-    """Freeze an issue's audience and release it; an audience once frozen stays as it is.
+def release(tx: Tx, issue_id: int, *, now: datetime) -> bool:
+    """Freeze an issue's audience and release it; return whether it was frozen now, for it stays as it is.
 
     A held issue goes on, and its readers' time to expire runs from now; one that is released or finished already
     is left alone.
@@ -45,7 +45,7 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
     if issue is None:
         raise _no_issue(issue_id)
     if issue.state in (IssueState.RELEASED, IssueState.FINISHED):
-        return
+        return False
     values: dict[str, Any] = {"state": IssueState.RELEASED, "reason": ""}
     if issue.released_at is None:
         values |= {
@@ -55,13 +55,17 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> None:
     else:
         resume(tx, issue_id, now=now)
     tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
+    return issue.released_at is None
 
 
 def resume(tx: Tx, issue_id: int, *, now: datetime) -> None:
     """Let the time to expire of everybody who waits run from now, also of those who were tried before a hold."""
     waiting = (deliveries.c.issue_id == issue_id, deliveries.c.state == DeliveryState.WAITING)
     tx.execute(update(deliveries).where(*waiting).values(changed_at=now))
-    put_off = select(deliveries.c.subscriber_id).where(*waiting, deliveries.c.not_before.is_not(None))
+    had_a_turn = deliveries.c.due_at.is_(None) | (deliveries.c.due_at <= now)
+    put_off = select(deliveries.c.subscriber_id).where(
+        *waiting, deliveries.c.not_before.is_not(None), had_a_turn
+    )
     epoch = tx.execute(select(issues.c.epoch).where(issues.c.id == issue_id)).scalar_one()
     _note_retried(tx, issue_id, tx.execute(put_off).scalars().all(), epoch=epoch, now=now)
 

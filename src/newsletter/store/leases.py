@@ -260,16 +260,19 @@ def expire(
 ) -> int:
     """Give up those put off whose first try lies before an instant, and whoever stood so before another.
 
-    The second is the next issue's slot: those released, or let wait again, after it are not meant.
+    The second is the next issue's slot: those released, or let wait again, after it are not meant, nor those
+    whose turn had not come by then.
     """
     bound = {"issue": lease.issue_id, "epoch": lease.epoch, "now": now}
     count = tx.execute(
         _expire(_TRIED_LONG_AGO), {**bound, "instant": tried_before, "retried": RETRIED}
     ).rowcount
     if settled_before is not None:
-        count += tx.execute(_expire("changed_at < :instant"), {**bound, "instant": settled_before}).rowcount
+        count += tx.execute(_expire(_HAD_ITS_TURN), {**bound, "instant": settled_before}).rowcount
     return count
 
+
+_HAD_ITS_TURN = "changed_at < :instant AND (due_at IS NULL OR due_at < :instant)"
 
 _TRIED_LONG_AGO = """not_before IS NOT NULL AND :instant >= (
     SELECT COALESCE(MAX(CASE WHEN a.text = :retried THEN a.at END), MIN(a.at)) FROM attempts a

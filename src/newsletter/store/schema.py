@@ -321,6 +321,7 @@ deliveries = _table(
     Column("epoch", BIG, nullable=False, server_default="0"),
     _count("attempts"),
     Column("not_before", Instant),
+    Column("due_at", Instant),  # when this reader's turn comes; from the release on when there is none
     Column("changed_at", Instant, nullable=False),
     PrimaryKeyConstraint("issue_id", "subscriber_id"),
     Index(

@@ -343,6 +343,7 @@ def of_deliveries() -> None:
         Column("epoch", BIG, nullable=False, server_default="0"),
         number("attempts"),
         Column("not_before", INSTANT),
+        Column("due_at", INSTANT),
         Column("changed_at", INSTANT, nullable=False),
         PrimaryKeyConstraint("issue_id", "subscriber_id"),
         words("state", "waiting attempting accepted refused suppressed unknown"),
