@@ -759,7 +759,7 @@ def test_the_pace_is_kept(sqlite_store: Store) -> None:
 
 def test_options_come_from_the_configuration(publication: Callable[..., Config]) -> None:
     config = publication({"delivery": {"connections": 7, "on_silence": "resend", "transport": "console"}})
-    options = options_of(config, expires_at=NOW)
+    options = options_of(config, config.newsletters[0], expires_at=NOW)
     assert (options.connections, options.on_silence, options.transport) == (7, "resend", "console")
     assert options.expires_at == NOW
 

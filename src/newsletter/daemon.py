@@ -98,6 +98,7 @@ class Daemon:
     _stages: dict[str, _Stage] = field(default_factory=dict)
     _changed: bool = True  # what is published is older than the store
     _paused: str = ""
+    _told: dict[int, Account] = field(default_factory=dict)  # what was last said of an issue
 
     def tick(self) -> None:
         """Do what is due but delivering."""
@@ -195,13 +196,15 @@ class Daemon:
 
     def _deliver(self, issue: Issue, now: datetime) -> datetime | None:
         account = self.works.deliver(issue.id, stop=self.stop)
-        waiting = account.waiting + account.attempting
-        log.info(
-            "%s %d: %d = %d accepted + %d refused + %d suppressed + %d unknown + %d waiting",
-            *(issue.newsletter, issue.number, account.audience, account.accepted, account.refused),
-            *(account.suppressed, account.unknown, waiting),
-        )
-        self._changed = True
+        if account != self._told.get(issue.id):
+            waiting = account.waiting + account.attempting
+            log.info(
+                "%s %d: %d = %d accepted + %d refused + %d suppressed + %d unknown + %d waiting",
+                *(issue.newsletter, issue.number, account.audience, account.accepted, account.refused),
+                *(account.suppressed, account.unknown, waiting),
+            )
+            self._told[issue.id] = account
+            self._changed = True
         return next_look(account, self.clock())
 
     def _is_paused(self) -> bool:

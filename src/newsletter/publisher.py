@@ -163,14 +163,17 @@ class Publisher:
 
     # Deliveries
 
-    def release(self, issue_id: int, *, now: datetime) -> Account:
-        """Freeze an issue's audience; again does nothing. One whose digest breaks a rule is held instead."""
+    def release(self, issue_id: int, *, now: datetime, everybody: bool = False) -> Account:
+        """Freeze an issue's audience; again does nothing. One whose digest breaks a rule is held instead.
+
+        `everybody` lets also those go who wait for a canary or a wave.
+        """
         composing.refuse_broken(self.store, self.config, issue_id, now=now)
         issue, _ = self._frozen(issue_id)
         one = self.config.newsletter(issue.newsletter)
         rule = composing.schedule_of(self.config, one)
         whose = delivering.turns_of(one, rule, issue.due, now=now)
-        return delivering.release(self.store, issue_id, now=now, turns=whose)
+        return delivering.release(self.store, issue_id, now=now, turns=whose, everybody=everybody)
 
     def deliver(
         self,
@@ -181,13 +184,14 @@ class Publisher:
     ) -> Account:
         """Deliver what waits of a released issue, until its newsletter's next slot at the latest."""
         issue, frozen = self._frozen(issue_id)
-        rule = composing.schedule_of(self.config, self.config.newsletter(issue.newsletter))
+        one = self.config.newsletter(issue.newsletter)
+        expires_at = schedule.next_slot(composing.schedule_of(self.config, one), issue.due)
         return delivering.deliver(
             self.store,
             issue_id,
             render=composing.mailer(self.config, issue, frozen),
             connect=transport_factory(self.config, self.config.delivery.transport),
-            options=delivering.options_of(self.config, expires_at=schedule.next_slot(rule, issue.due)),
+            options=delivering.options_of(self.config, one, expires_at=expires_at),
             clock=lambda: datetime.now(UTC),
             progress=progress,
             stop=stop,
@@ -207,6 +211,11 @@ class Publisher:
         """Return the next instants for which readers of an issue wait, each with how many."""
         with self.store.read() as tx:
             return turns.upcoming(tx, issue_id, limit=limit)
+
+    def stand(self, issue_id: int) -> turns.Stand:
+        """Return how far an issue's canary and waves are."""
+        with self.store.read() as tx:
+            return turns.stand(tx, issue_id)
 
     def audience(self, newsletter: str, *, now: datetime) -> int:
         """Count those to whom an issue released now would go."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from newsletter.cli import Context, pass_context
-from newsletter.cli.issues import chosen_newsletter
+from newsletter.cli.accounts import chosen_newsletter
 from newsletter.cli.output import json_option, say, say_json
 
 if TYPE_CHECKING:

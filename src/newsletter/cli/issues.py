@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from newsletter.cli import Context, pass_context
+from newsletter.cli.accounts import (
+    audit,
+    chosen_newsletter,
+    facts,
+    issue_of,
+    newsletter_argument,
+    number_option,
+    past_issue,
+    retry,
+    say_account,
+    show,
+    waves,
+)
 from newsletter.cli.output import json_option, say, say_json, table
 from newsletter.errors import InputError
 
@@ -22,35 +35,8 @@ def issues() -> None:
     """Compose, preview, deliver and account for issues."""
 
 
-def chosen_newsletter(context: Context, name: str | None) -> str:
-    """Return the newsletter that is meant: the one named, or the only one."""
-    known = [one.name for one in context.config.newsletters]
-    if name is not None:
-        return context.config.newsletter(name).name
-    if len(known) == 1:
-        return known[0]
-    raise InputError(
-        "which newsletter is meant?" if known else "no newsletter is configured",
-        where="issues",
-        remedy=f"Name one: {', '.join(known)}" if known else "Add [[newsletters]] to newsletter.toml",
-    )
-
-
-newsletter_argument = click.argument("newsletter", required=False)
-number_option = click.option(
-    "-n", "--number", type=int, metavar="N", help="Issue number (default: the newest)."
-)
-
-
-def _issue(context: Context, newsletter: str | None, number: int | None) -> Issue:
-    return context.publisher.issue(chosen_newsletter(context, newsletter), number)
-
-
-def _past_issue(context: Context, newsletter: str | None, number: int | None) -> Issue:
-    """Find an issue to look at or to hold: its newsletter may be configured no longer."""
-    if newsletter is not None and context.publisher.issues(newsletter):
-        return context.publisher.issue(newsletter, number)
-    return _issue(context, newsletter, number)
+for one in (show, retry, audit):
+    issues.add_command(one)
 
 
 @issues.command("list")
@@ -64,7 +50,7 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
         chosen_newsletter(context, newsletter)  # known, or never heard of
     rows = [(one, context.publisher.account(one.id)) for one in found]
     if as_json:
-        say_json([{**_facts(one), "account": account} for one, account in rows])
+        say_json([{**facts(one), "account": account} for one, account in rows])
         return
     if not rows:
         say("There is no issue yet. Compose one with: newsletter issues compose")
@@ -101,63 +87,6 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
 
 @issues.command()
 @newsletter_argument
-@number_option
-@json_option
-@pass_context
-def show(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> None:
-    """Show one issue: its posts and its sum."""
-    issue = _past_issue(context, newsletter, number)
-    account = context.publisher.account(issue.id)
-    posts = context.publisher.posts_of(issue.id)
-    upcoming = context.publisher.upcoming(issue.id)
-    if as_json:
-        say_json(
-            {
-                **_facts(issue),
-                "note": context.publisher.note_of(issue),
-                "account": account,
-                "posts": [{"id": p.id, "title": p.title} for p in posts],
-                "upcoming": [{"at": at, "waiting": count} for at, count in upcoming],
-            }
-        )
-        return
-    say(f"{issue.newsletter} {issue.number}: {issue.subject}")
-    say(f"state {issue.state.value}" + (f" ({issue.reason})" if issue.reason else ""))
-    if note := context.publisher.note_of(issue):
-        say(f"note: {note}")
-    say(f"due {issue.due:%Y-%m-%d %H:%M}Z, frozen as {issue.sha256[:16]}")
-    for post in posts:
-        say(f"  {post.published:%Y-%m-%d}  {post.title}")
-    say_account(account)
-    for at, count in upcoming:
-        say(f"  {at:%Y-%m-%d %H:%M}Z  {count} due")
-
-
-def say_account(account: Account) -> None:
-    """Print the balancing sum on one line."""
-    presumed = f" (presumed {account.presumed})" if account.presumed else ""
-    waiting = account.waiting + account.attempting
-    say(
-        f"audience {account.audience} = accepted {account.accepted}{presumed} + refused {account.refused} + "
-        f"suppressed {account.suppressed} + unknown {account.unknown} + waiting {waiting}"
-        f": {'balances' if account.balances else 'DOES NOT BALANCE'}"
-    )
-
-
-def _facts(issue: Issue) -> dict[str, object]:
-    return {
-        "newsletter": issue.newsletter,
-        "number": issue.number,
-        "state": issue.state,
-        "reason": issue.reason,
-        "due": issue.due,
-        "subject": issue.subject,
-        "sha256": issue.sha256,
-    }
-
-
-@issues.command()
-@newsletter_argument
 @click.option("--explain", is_flag=True, help="Say of each post why it is in or out; compose nothing.")
 @json_option
 @pass_context
@@ -178,7 +107,7 @@ def compose(context: Context, newsletter: str | None, explain: bool, as_json: bo
     if as_json:
         issue = composition.issue
         say_json(
-            {"state": composition.state, "note": composition.note, "issue": _facts(issue) if issue else None}
+            {"state": composition.state, "note": composition.note, "issue": facts(issue) if issue else None}
         )
     elif composition.issue is None:
         say(f"{name}, due {slot.due:%Y-%m-%d %H:%M}Z: {composition.note}")
@@ -240,7 +169,7 @@ def approve(context: Context, newsletter: str | None, number: int | None, force:
             where="issues approve",
             remedy='Say why it goes all the same: --force --reason "…"',
         )
-    issue = _issue(context, newsletter, number)
+    issue = issue_of(context, newsletter, number)
     context.publisher.approve(issue.id, now=datetime.now(UTC), force=reason)
     say(f"{issue.newsletter} {issue.number} is approved" + (f", by force: {reason}" if force else "."))
 
@@ -252,7 +181,7 @@ def approve(context: Context, newsletter: str | None, number: int | None, force:
 @pass_context
 def hold(context: Context, newsletter: str | None, number: int | None, reason: str) -> None:
     """Hold an issue: nothing more of it is sent until it is delivered again. `stop` is the same."""
-    issue = _past_issue(context, newsletter, number)
+    issue = past_issue(context, newsletter, number)
     context.publisher.hold(issue.id, now=datetime.now(UTC), reason=reason)
     say(f"{issue.newsletter} {issue.number} is held: {reason}")
 
@@ -263,25 +192,28 @@ issues.add_command(hold, "stop")
 @issues.command()
 @newsletter_argument
 @number_option
+@click.option("--all", "everybody", is_flag=True, help="Also those who wait for the canary or a wave.")
 @json_option
 @pass_context
-def deliver(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> int:
+def deliver(
+    context: Context, newsletter: str | None, number: int | None, everybody: bool, as_json: bool
+) -> int:
     """Release an issue and deliver it; Ctrl-C stops cleanly, the same command resumes."""
     from newsletter.cli.progress import Progress, stopping
 
-    issue = _issue(context, newsletter, number)
+    issue = issue_of(context, newsletter, number)
     publisher = context.publisher
     _refuse_nobody(publisher.audience(issue.newsletter, now=datetime.now(UTC)), issue)
-    publisher.release(issue.id, now=datetime.now(UTC))
+    publisher.release(issue.id, now=datetime.now(UTC), everybody=everybody)
     stop = threading.Event()
     with stopping(stop), Progress(enabled=not as_json) as progress:
         account = publisher.deliver(issue.id, stop=stop, progress=progress.update)
     issue = publisher.issue(issue.newsletter, issue.number)
     if as_json:
-        say_json({**_facts(issue), "account": account})
+        say_json({**facts(issue), "account": account})
     else:
         say_account(account)
-        _say_what_next(issue, account, stop.is_set())
+        _say_what_next(issue, account, waves(issue, publisher.stand(issue.id)), stop.is_set())
     return 0 if account.balances and not issue.reason else 3
 
 
@@ -295,12 +227,14 @@ def _refuse_nobody(audience: int, issue: Issue) -> None:
         )
 
 
-def _say_what_next(issue: Issue, account: Account, stopped: bool) -> None:
+def _say_what_next(issue: Issue, account: Account, where: str, stopped: bool) -> None:
     again = f"newsletter issues deliver {issue.newsletter} -n {issue.number}"
     if issue.reason:
         say(f"Held: {issue.reason}. When that is mended: {again}")
     elif stopped:
         say(f"Stopped. Resume with: {again}")
+    elif where:
+        say(f"{where[0].upper()}{where[1:]}")
     elif account.waiting:
         when = f", the next from {account.next_at:%Y-%m-%d %H:%M}Z on" if account.next_at else ""
         say(f"{account.waiting} wait for later{when}: `newsletter run` delivers them, or {again}")
@@ -309,57 +243,3 @@ def _say_what_next(issue: Issue, account: Account, stopped: bool) -> None:
     elif account.presumed:
         see = "see `newsletter issues audit`, then `issues retry --presumed`"
         say(f"{account.presumed} are only presumed accepted: {see}")
-
-
-@issues.command()
-@newsletter_argument
-@number_option
-@click.option("--refused-temporarily", is_flag=True, help="Those given up after temporary refusals.")
-@click.option("--unknown", is_flag=True, help="Those whose fate is not known: some may get a second copy.")
-@click.option("--presumed", is_flag=True, help="Those presumed accepted after a crash: likewise.")
-@pass_context
-def retry(
-    context: Context,
-    newsletter: str | None,
-    number: int | None,
-    refused_temporarily: bool,
-    unknown: bool,
-    presumed: bool,
-) -> None:
-    """Let deliveries wait again, by your explicit word."""
-    if not (refused_temporarily or unknown or presumed):
-        raise InputError(
-            "what is to be tried again?", remedy="Add --refused-temporarily, --unknown or --presumed"
-        )
-    issue = _issue(context, newsletter, number)
-    count = context.publisher.retry(
-        issue.id,
-        refused_temporarily=refused_temporarily,
-        unknown=unknown,
-        presumed=presumed,
-        now=datetime.now(UTC),
-    )
-    say(
-        f"{count} wait again. Deliver them with: newsletter issues deliver {issue.newsletter} -n {issue.number}"
-    )
-
-
-@issues.command()
-@newsletter_argument
-@number_option
-@json_option
-@pass_context
-def audit(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> int:
-    """Name every subscriber's outcome and check the sum; exit 1 when it does not balance."""
-    issue = _past_issue(context, newsletter, number)
-    result = context.publisher.audit(issue.id)
-    if as_json:
-        say_json({**_facts(issue), "audit": result})
-    else:
-        table(
-            ("address", "state", "attempts", "reason"),
-            ((d.reader.address, d.state, d.attempts, d.reason) for d in result.deliveries),
-            title=f"{issue.newsletter} {issue.number}",
-        )
-        say_account(result.account)
-    return 0 if result.account.balances else 1

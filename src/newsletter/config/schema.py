@@ -150,6 +150,13 @@ class NewsletterConfig(Section):
     max_lateness: Duration = timedelta(days=2)
     local_time: bool = False  # each reader at the slot's local time in their own zone
     local_spread: Duration = timedelta(hours=14)  # behind the slot, at most
+    canary: Annotated[int, Field(ge=0)] = 0  # the first readers, before the others
+    canary_to: tuple[Address, ...] = ()  # these readers, before the others
+    canary_wait: Duration | None = (
+        None  # until the others follow by themselves; without it by the editor's word
+    )
+    wave: Annotated[int, Field(ge=0)] = 0  # readers at a time
+    wave_pause: Duration = timedelta(minutes=5)
     full_text: bool = False
     design: Literal["letter", "front"] = "letter"
     sections: tuple[Line, ...] = ()  # tags, in the order of the front page
@@ -160,6 +167,14 @@ class NewsletterConfig(Section):
         if spread > timedelta(hours=26):
             raise ValueError("at most 26h are allowed: no two zones lie further apart")
         return spread
+
+    @model_validator(mode="after")
+    def _turns_are_clear(self) -> Self:
+        if self.canary and self.canary_to:
+            raise ValueError("who goes first? canary and canary_to exclude each other")
+        if self.wave and self.local_time:
+            raise ValueError("readers at their own hour come in waves already: wave goes without local_time")
+        return self
 
     @model_validator(mode="after")
     def _design_has_what_is_asked(self) -> Self:

@@ -16,14 +16,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsletter.config import Config
+from newsletter.config import Config, NewsletterConfig
 from newsletter.deliver.connection import connect_and_send
 from newsletter.deliver.engine import DeliveryOptions, Run
 from newsletter.deliver.settling import settle_crash
-from newsletter.deliver.turns import Turns, turns_of, write_turns
+from newsletter.deliver.turns import Turns, open_when_due, plan_next, turns_of, write_turns
 from newsletter.errors import InputError, LeaseLost
 from newsletter.model import Account, Attempt, Delivery, DeliveryState, Issue, IssueState, Message, Reader
 from newsletter.store import Store, Tx, deliveries, issues, leases, meta
+from newsletter.store import turns as stored_turns
 from newsletter.store.leases import Lease
 from newsletter.transports import Transport
 
@@ -51,8 +52,10 @@ class Audit:
     attempts: Mapping[int, tuple[Attempt, ...]]
 
 
-def options_of(config: Config, *, expires_at: datetime | None = None) -> DeliveryOptions:
-    """Take the options of a delivery from the configuration."""
+def options_of(
+    config: Config, newsletter: NewsletterConfig, *, expires_at: datetime | None = None
+) -> DeliveryOptions:
+    """Take the options of a newsletter's delivery from the configuration."""
     chosen = config.delivery
     return DeliveryOptions(
         connections=chosen.connections,
@@ -62,22 +65,32 @@ def options_of(config: Config, *, expires_at: datetime | None = None) -> Deliver
         on_crash=chosen.on_crash,
         on_silence=chosen.on_silence,
         transport=chosen.transport,
+        canary_wait=newsletter.canary_wait,
+        wave_pause=newsletter.wave_pause,
     )
 
 
-def release(store: Store, issue_id: int, *, now: datetime, turns: Turns = _AT_ONCE) -> Account:
+def release(
+    store: Store, issue_id: int, *, now: datetime, turns: Turns = _AT_ONCE, everybody: bool = False
+) -> Account:
     """Freeze an issue's audience and let it be delivered; again changes nothing, an issue held since goes on.
 
-    Whose turn comes when is written in the same transaction.
+    Whose turn comes when is written in the same transaction. `everybody` is the editor's word that nobody waits
+    for a canary or a wave any longer.
 
     Raises InputError for an issue that was not approved, or was held before its release, and for a store that
     was restored or copied.
     """
     with store.write() as tx:
         _check_copy(tx)
-        _check_approval(issues.by_id(tx, issue_id))
+        issue = issues.by_id(tx, issue_id)
+        _check_approval(issue)
+        if everybody:
+            _check_hold(issue)
         if deliveries.release(tx, issue_id, now=now):
             write_turns(tx, issue_id, turns, now=now)
+        if everybody:
+            stored_turns.open_to(tx, issue_id, stored_turns.stand(tx, issue_id).last, now=now)
         return deliveries.account(tx, issue_id)
 
 
@@ -101,6 +114,17 @@ def _check_approval(issue: Issue | None) -> None:
             f"this issue may not be delivered yet: {why}",
             where=f"{issue.newsletter} {issue.number}",
             remedy=f"Look at it, then: newsletter issues approve {issue.newsletter} -n {issue.number}",
+        )
+
+
+def _check_hold(issue: Issue | None) -> None:
+    """Refuse to let the rest go together with a canary that was held."""
+    if issue is not None and issue.released_at is not None and issue.state is IssueState.HELD:
+        which = f"{issue.newsletter} -n {issue.number}"
+        raise InputError(
+            f"this issue is held, and nobody else gets it before that is mended: {issue.reason}",
+            where=f"{issue.newsletter} {issue.number}",
+            remedy=f"First: newsletter issues deliver {which}, then again with --all",
         )
 
 
@@ -139,7 +163,7 @@ def deliver(
             run.run(connect_and_send, stop or threading.Event(), progress)
         finally:
             if run.ledger.error is None:
-                account = _end(store, lease, now=clock())
+                account = _end(store, lease, options, now=clock())
         return account
 
 
@@ -171,13 +195,15 @@ def _begin(
             settled_before=options.expires_at if too_late else None,
             now=now,
         )
+        open_when_due(tx, issue_id, now=now)
         return lease
 
 
-def _end(store: Store, lease: Lease, *, now: datetime) -> Account:
+def _end(store: Store, lease: Lease, options: DeliveryOptions, *, now: datetime) -> Account:
     with store.write() as tx:
-        if leases.fence(tx, lease):
-            leases.finish(tx, lease, now=now)
+        if leases.fence(tx, lease) and not leases.finish(tx, lease, now=now):
+            wait, pause = options.canary_wait, options.wave_pause
+            plan_next(tx, lease.issue_id, canary_wait=wait, wave_pause=pause, now=now)
         return deliveries.account(tx, lease.issue_id)
 
 

@@ -46,6 +46,8 @@ class DeliveryOptions:
     transport: str = ""  # its name, for the history
     grace: float = 0.7
     drain: float = 10.0
+    canary_wait: timedelta | None = None  # until the rest goes by itself; None: by the editor's word
+    wave_pause: timedelta = timedelta(minutes=5)
     reconnect: tuple[float, ...] = (0.1, 1.0, 4.0)
 
 

@@ -8,12 +8,15 @@ from newsletter.config import Config
 from newsletter.errors import InputError
 from newsletter.issues.checking import broken, check_issue
 from newsletter.model import Issue, IssueState, Slot
-from newsletter.store import Store, Tx, deliveries
+from newsletter.store import Store, Tx, deliveries, turns
 from newsletter.store import issues as stored
 
 
 def approve(store: Store, config: Config, issue_id: int, *, now: datetime, force: str = "") -> Issue:
     """Let an issue be delivered; one that was held while it was delivered goes on.
+
+    Of one whose canary was delivered the others follow. A canary that was held goes on alone: the others need a
+    word of their own.
 
     Raises InputError for one whose digest breaks a rule, unless `force` says why it goes all the same: that is
     kept with the issue until its release, and with its slot for good.
@@ -26,6 +29,8 @@ def approve(store: Store, config: Config, issue_id: int, *, now: datetime, force
             if issue.state is IssueState.HELD:
                 stored.set_state(tx, issue_id, IssueState.RELEASED, now=now)
                 deliveries.resume(tx, issue_id, now=now)
+            elif turns.stand(tx, issue_id).canary:
+                turns.open_to(tx, issue_id, 1, now=now)
         elif issue.state is not IssueState.APPROVED or (force and not issue.reason):
             fault = broken(check_issue(tx, config, issue))
             if fault and not force:

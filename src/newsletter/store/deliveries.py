@@ -9,7 +9,20 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, bindparam, func, insert, select, text, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    ScalarSelect,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    text,
+    type_coerce,
+    update,
+)
 
 from newsletter.errors import InputError
 from newsletter.model import (
@@ -59,7 +72,11 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> bool:
 
 
 def resume(tx: Tx, issue_id: int, *, now: datetime) -> None:
-    """Let the time to expire of everybody who waits run from now, also of those who were tried before a hold."""
+    """Let the time to expire of everybody who waits run from now, also of those who were tried before a hold.
+
+    A canary that was held is looked at anew before the rest may go by itself.
+    """
+    tx.execute(update(issues).where(issues.c.id == issue_id).values(opens_at=None))
     waiting = (deliveries.c.issue_id == issue_id, deliveries.c.state == DeliveryState.WAITING)
     tx.execute(update(deliveries).where(*waiting).values(changed_at=now))
     had_a_turn = deliveries.c.due_at.is_(None) | (deliveries.c.due_at <= now)
@@ -98,6 +115,7 @@ def due(tx: Tx, issue_id: int, *, after: int, now: datetime, limit: int) -> list
             text("deliveries.state IN ('waiting', 'attempting')"),  # the partial index's own words
             deliveries.c.state == DeliveryState.WAITING,
             (deliveries.c.not_before.is_(None)) | (deliveries.c.not_before <= now),
+            deliveries.c.wave <= open_wave(issue_id),
         )
         .order_by(deliveries.c.subscriber_id)
         .limit(limit)
@@ -105,20 +123,25 @@ def due(tx: Tx, issue_id: int, *, after: int, now: datetime, limit: int) -> list
     return [delivery_of(row) for row in tx.execute(query)]
 
 
+def open_wave(issue_id: int) -> ScalarSelect[int]:
+    """Return the subquery for the newest wave of an issue that is open."""
+    return select(issues.c.wave).where(issues.c.id == issue_id).scalar_subquery()
+
+
 # Accounts
 
 
 def account(tx: Tx, issue_id: int) -> Account:
     """Count an issue's deliveries by state."""
-    audience = tx.execute(select(issues.c.audience).where(issues.c.id == issue_id)).scalar_one_or_none()
-    if audience is None:
+    issue = tx.execute(select(issues).where(issues.c.id == issue_id)).one_or_none()
+    if issue is None:
         raise _no_issue(issue_id)
     query = (
         select(
             deliveries.c.state,
             func.count(),
             func.sum(type_coerce(deliveries.c.presumed, Integer)),
-            func.min(deliveries.c.not_before),
+            func.min(case((deliveries.c.wave <= issue.wave, deliveries.c.not_before))),
         )
         .where(deliveries.c.issue_id == issue_id)
         .group_by(deliveries.c.state)
@@ -126,10 +149,11 @@ def account(tx: Tx, issue_id: int) -> Account:
     rows = {row[0]: row for row in tx.execute(query)}
     counts = {state.value: rows[state][1] for state in rows}
     accepted, waiting = rows.get(DeliveryState.ACCEPTED), rows.get(DeliveryState.WAITING)
+    coming = [at for at in (waiting[3], issue.opens_at) if at is not None] if waiting else []
     return Account(
-        audience=audience,
+        audience=issue.audience,
         presumed=int(accepted[2] or 0) if accepted else 0,
-        next_at=waiting[3] if waiting else None,
+        next_at=min(coming, default=None),
         **counts,
     )
 

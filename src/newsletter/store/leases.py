@@ -26,9 +26,8 @@ from newsletter.store.schema import attempts, deliveries, issues
 _STANDS = """EXISTS (SELECT 1 FROM subscriptions s WHERE s.subscriber_id = deliveries.subscriber_id
     AND s.newsletter = :newsletter
     AND (s.standing = 'active' OR (s.standing = 'paused' AND s.paused_until <= :now)))"""
-_OURS = (
-    """EXISTS (SELECT 1 FROM issues i WHERE i.id = :issue AND i.epoch = :epoch AND i.state = 'released')"""
-)
+_OURS = """EXISTS (SELECT 1 FROM issues i WHERE i.id = :issue AND i.epoch = :epoch AND i.state = 'released'
+    AND i.wave >= deliveries.wave)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +271,8 @@ def expire(
     return count
 
 
-_HAD_ITS_TURN = "changed_at < :instant AND (due_at IS NULL OR due_at < :instant)"
+_HAD_ITS_TURN = """changed_at < :instant AND (due_at IS NULL OR due_at < :instant)
+    AND wave <= (SELECT i.wave FROM issues i WHERE i.id = :issue)"""
 
 _TRIED_LONG_AGO = """not_before IS NOT NULL AND :instant >= (
     SELECT COALESCE(MAX(CASE WHEN a.text = :retried THEN a.at END), MIN(a.at)) FROM attempts a

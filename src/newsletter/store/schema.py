@@ -234,6 +234,8 @@ issues = _numbered(
     Column("epoch", BIG, nullable=False, server_default="0"),
     _text("owner"),
     _text("reason"),
+    _count("wave"),  # the newest that is open
+    Column("opens_at", Instant),  # when the next one opens by itself
     UniqueConstraint("newsletter", "number"),
     Index("ix_issues_state", "state"),
 )
@@ -321,6 +323,7 @@ deliveries = _table(
     Column("epoch", BIG, nullable=False, server_default="0"),
     _count("attempts"),
     Column("not_before", Instant),
+    _count("wave"),  # 0 the canary, or everybody; due when its issue's wave has come to it
     Column("due_at", Instant),  # when this reader's turn comes; from the release on when there is none
     Column("changed_at", Instant, nullable=False),
     PrimaryKeyConstraint("issue_id", "subscriber_id"),

@@ -1,0 +1,175 @@
+"""`newsletter issues show, retry, audit`: what became of an issue, and the words that both halves share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from newsletter.cli import Context, pass_context
+from newsletter.cli.output import json_option, say, say_json, table
+from newsletter.errors import InputError
+
+if TYPE_CHECKING:
+    from newsletter.model import Account, Issue
+    from newsletter.store.turns import Stand
+
+
+def chosen_newsletter(context: Context, name: str | None) -> str:
+    """Return the newsletter that is meant: the one named, or the only one."""
+    known = [one.name for one in context.config.newsletters]
+    if name is not None:
+        return context.config.newsletter(name).name
+    if len(known) == 1:
+        return known[0]
+    raise InputError(
+        "which newsletter is meant?" if known else "no newsletter is configured",
+        where="issues",
+        remedy=f"Name one: {', '.join(known)}" if known else "Add [[newsletters]] to newsletter.toml",
+    )
+
+
+newsletter_argument = click.argument("newsletter", required=False)
+number_option = click.option(
+    "-n", "--number", type=int, metavar="N", help="Issue number (default: the newest)."
+)
+
+
+def issue_of(context: Context, newsletter: str | None, number: int | None) -> Issue:
+    """Find the issue that is meant."""
+    return context.publisher.issue(chosen_newsletter(context, newsletter), number)
+
+
+def past_issue(context: Context, newsletter: str | None, number: int | None) -> Issue:
+    """Find an issue to look at or to hold: its newsletter may be configured no longer."""
+    if newsletter is not None and context.publisher.issues(newsletter):
+        return context.publisher.issue(newsletter, number)
+    return issue_of(context, newsletter, number)
+
+
+@click.command()
+@newsletter_argument
+@number_option
+@json_option
+@pass_context
+def show(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> None:
+    """Show one issue: its posts and its sum."""
+    issue = past_issue(context, newsletter, number)
+    account = context.publisher.account(issue.id)
+    posts = context.publisher.posts_of(issue.id)
+    upcoming = context.publisher.upcoming(issue.id)
+    stand = context.publisher.stand(issue.id)
+    if as_json:
+        say_json(
+            {
+                **facts(issue),
+                "note": context.publisher.note_of(issue),
+                "account": account,
+                "posts": [{"id": p.id, "title": p.title} for p in posts],
+                "upcoming": [{"at": at, "waiting": count} for at, count in upcoming],
+                "waves": stand,
+            }
+        )
+        return
+    say(f"{issue.newsletter} {issue.number}: {issue.subject}")
+    say(f"state {issue.state.value}" + (f" ({issue.reason})" if issue.reason else ""))
+    if note := context.publisher.note_of(issue):
+        say(f"note: {note}")
+    say(f"due {issue.due:%Y-%m-%d %H:%M}Z, frozen as {issue.sha256[:16]}")
+    for post in posts:
+        say(f"  {post.published:%Y-%m-%d}  {post.title}")
+    say_account(account)
+    for at, count in upcoming:
+        say(f"  {at:%Y-%m-%d %H:%M}Z  {count} due")
+    if where := waves(issue, stand):
+        say(where)
+
+
+def waves(issue: Issue, stand: Stand) -> str:
+    """Say how far the canary and the waves are; nothing when nobody waits for them."""
+    if not stand.closed:
+        return ""
+    when = f" from {stand.opens_at:%Y-%m-%d %H:%M}Z on" if stand.opens_at else ""
+    if not stand.canary:
+        return f"wave {stand.wave} of {stand.last} is open; {stand.closed} wait for the next{when}"
+    word = f"newsletter issues approve {issue.newsletter} -n {issue.number}"
+    return f"the canary is out; {stand.closed} others wait{when}, or for your word: {word}"
+
+
+def say_account(account: Account) -> None:
+    """Print the balancing sum on one line."""
+    presumed = f" (presumed {account.presumed})" if account.presumed else ""
+    waiting = account.waiting + account.attempting
+    say(
+        f"audience {account.audience} = accepted {account.accepted}{presumed} + refused {account.refused} + "
+        f"suppressed {account.suppressed} + unknown {account.unknown} + waiting {waiting}"
+        f": {'balances' if account.balances else 'DOES NOT BALANCE'}"
+    )
+
+
+def facts(issue: Issue) -> dict[str, object]:
+    """Return what JSON says of an issue."""
+    return {
+        "newsletter": issue.newsletter,
+        "number": issue.number,
+        "state": issue.state,
+        "reason": issue.reason,
+        "due": issue.due,
+        "subject": issue.subject,
+        "sha256": issue.sha256,
+    }
+
+
+@click.command()
+@newsletter_argument
+@number_option
+@click.option("--refused-temporarily", is_flag=True, help="Those given up after temporary refusals.")
+@click.option("--unknown", is_flag=True, help="Those whose fate is not known: some may get a second copy.")
+@click.option("--presumed", is_flag=True, help="Those presumed accepted after a crash: likewise.")
+@pass_context
+def retry(
+    context: Context,
+    newsletter: str | None,
+    number: int | None,
+    refused_temporarily: bool,
+    unknown: bool,
+    presumed: bool,
+) -> None:
+    """Let deliveries wait again, by your explicit word."""
+    if not (refused_temporarily or unknown or presumed):
+        raise InputError(
+            "what is to be tried again?", remedy="Add --refused-temporarily, --unknown or --presumed"
+        )
+    issue = issue_of(context, newsletter, number)
+    count = context.publisher.retry(
+        issue.id,
+        refused_temporarily=refused_temporarily,
+        unknown=unknown,
+        presumed=presumed,
+        now=datetime.now(UTC),
+    )
+    say(
+        f"{count} wait again. Deliver them with: newsletter issues deliver {issue.newsletter} -n {issue.number}"
+    )
+
+
+@click.command()
+@newsletter_argument
+@number_option
+@json_option
+@pass_context
+def audit(context: Context, newsletter: str | None, number: int | None, as_json: bool) -> int:
+    """Name every subscriber's outcome and check the sum; exit 1 when it does not balance."""
+    issue = past_issue(context, newsletter, number)
+    result = context.publisher.audit(issue.id)
+    if as_json:
+        say_json({**facts(issue), "audit": result})
+    else:
+        table(
+            ("address", "state", "attempts", "reason"),
+            ((d.reader.address, d.state, d.attempts, d.reason) for d in result.deliveries),
+            title=f"{issue.newsletter} {issue.number}",
+        )
+        say_account(result.account)
+    return 0 if result.account.balances else 1
