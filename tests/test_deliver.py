@@ -133,6 +133,7 @@ def go(
     options: DeliveryOptions = OPTIONS,
     render: Callable[[Reader], Message] = render,
     idempotent: bool = False,
+    progress: Callable[[Account], None] | None = None,
 ) -> Account:
     """Deliver with transports that answer so."""
     box = [] if kept is None else kept
@@ -143,6 +144,7 @@ def go(
         lambda: Answering(answer, box, idempotent=idempotent),
         options,
         clock=clock,
+        progress=progress,
         stop=threading.Event(),
     )
 

@@ -6,7 +6,7 @@ sources | gather > store | compose > issue | deliver > transport, and store | pu
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -230,6 +230,16 @@ class Publisher:
     def audit(self, issue_id: int) -> delivering.Audit:
         """Name every subscriber's outcome."""
         return delivering.audit(self.store, issue_id)
+
+    def summary(
+        self, issue_id: int, *, limit: int = 5
+    ) -> tuple[tuple[delivering.DomainAccount, ...], tuple[delivering.Trouble, ...]]:
+        """Return the largest domains' sums and the most frequent troubles."""
+        return delivering.summary(self.store, issue_id, limit=limit)
+
+    def log(self, issue_id: int, *, addresses: bool = False) -> Iterator[delivering.LogLine]:
+        """Give every attempt in its order."""
+        return delivering.log(self.store, issue_id, addresses=addresses)
 
     def retry(
         self,

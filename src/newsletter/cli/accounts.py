@@ -1,17 +1,20 @@
-"""`newsletter issues show, retry, audit`: what became of an issue, and the words that both halves share."""
+"""`newsletter issues show, retry, audit, log`: what became of an issue, and the words that both halves share."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from newsletter.cli import Context, pass_context
-from newsletter.cli.output import json_option, say, say_json, table
+from newsletter.cli.output import json_option, jsonable, say, say_json, table
 from newsletter.errors import InputError
 
 if TYPE_CHECKING:
+    from newsletter.deliver import DomainAccount, Trouble
     from newsletter.model import Account, Issue
     from newsletter.store.turns import Stand
 
@@ -60,6 +63,7 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
     posts = context.publisher.posts_of(issue.id)
     upcoming = context.publisher.upcoming(issue.id)
     stand = context.publisher.stand(issue.id)
+    summary = context.publisher.summary(issue.id)
     if as_json:
         say_json(
             {
@@ -69,6 +73,8 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
                 "posts": [{"id": p.id, "title": p.title} for p in posts],
                 "upcoming": [{"at": at, "waiting": count} for at, count in upcoming],
                 "waves": stand,
+                "domains": summary[0],
+                "troubles": summary[1],
             }
         )
         return
@@ -84,6 +90,30 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
         say(f"  {at:%Y-%m-%d %H:%M}Z  {count} due")
     if where := waves(issue, stand):
         say(where)
+    _say_summary(*summary)
+
+
+def _say_summary(domains: Sequence[DomainAccount], troubles: Sequence[Trouble]) -> None:
+    """Print the sum by domain, and what servers said beside acceptances."""
+    states = ("accepted", "refused", "suppressed", "unknown", "waiting")
+    table(
+        ("domain", "audience", *states),
+        (
+            (
+                one.domain or "(erased)",
+                one.audience,
+                *(one.states.get(state, 0) for state in states[:-1]),
+                one.states.get("waiting", 0) + one.states.get("attempting", 0),
+            )
+            for one in domains
+        ),
+        title="by domain",
+    )
+    table(
+        ("count", "outcome", "stage", "code", "enhanced", "text"),
+        ((one.count, one.outcome, one.stage, one.code or "", one.enhanced, one.text) for one in troubles),
+        title="by reply",
+    )
 
 
 def waves(issue: Issue, stand: Stand) -> str:
@@ -171,5 +201,21 @@ def audit(context: Context, newsletter: str | None, number: int | None, as_json:
             ((d.reader.address, d.state, d.attempts, d.reason) for d in result.deliveries),
             title=f"{issue.newsletter} {issue.number}",
         )
+        _say_summary(result.domains, result.troubles)
         say_account(result.account)
     return 0 if result.account.balances else 1
+
+
+@click.command()
+@newsletter_argument
+@number_option
+@click.option("--addresses", is_flag=True, help="With the readers' addresses; without it by their numbers.")
+@pass_context
+def log(context: Context, newsletter: str | None, number: int | None, addresses: bool) -> None:
+    """Write every attempt of an issue as one line of JSON."""
+    issue = past_issue(context, newsletter, number)
+    for line in context.publisher.log(issue.id, addresses=addresses):
+        said = jsonable(line)
+        if not addresses:
+            del said["address"]
+        click.echo(json.dumps(said, ensure_ascii=False))

@@ -15,6 +15,7 @@ from newsletter.cli.accounts import (
     chosen_newsletter,
     facts,
     issue_of,
+    log,
     newsletter_argument,
     number_option,
     past_issue,
@@ -35,7 +36,7 @@ def issues() -> None:
     """Compose, preview, deliver and account for issues."""
 
 
-for one in (show, retry, audit):
+for one in (show, retry, audit, log):
     issues.add_command(one)
 
 

@@ -73,19 +73,28 @@ class Progress:
         if self.first is None:
             self.first = settled
         elapsed = time.monotonic() - self.began
-        rate = (settled - self.first) / elapsed if elapsed > 0 else 0.0
-        more = (
-            f"refused {account.refused}, unknown {account.unknown}"
-            if account.refused + account.unknown
-            else ""
-        )
+        rate = account.per_second or ((settled - self.first) / elapsed if elapsed > 0 else 0.0)
         if self._bar is not None:
+            speed = f"{rate:,.0f}/s"
             self.bar.update(
-                self.task, completed=settled, total=account.audience, rate=f"{rate:,.0f}/s", more=more
+                self.task, completed=settled, total=account.audience, rate=speed, more=in_trouble(account)
             )
         elif self.enabled and time.monotonic() - self.said >= 10:
             self.said = time.monotonic()
-            left = (account.audience - settled) / rate if rate else 0
-            sys.stderr.write(
-                f"{settled} of {account.audience}, {rate:,.0f}/s, about {left:,.0f} s left. {more}\n"
-            )
+            sys.stderr.write(line_of(account, rate) + "\n")
+
+
+def in_trouble(account: Account) -> str:
+    """Say how many were put off, refused or are unknown, those that are some."""
+    counts = (("put off", account.deferred), ("refused", account.refused), ("unknown", account.unknown))
+    return ", ".join(f"{what} {count:,}" for what, count in counts if count)
+
+
+def line_of(account: Account, rate: float) -> str:
+    """Say in one line where a delivery stands."""
+    left = account.waiting + account.attempting
+    parts = [f"{account.audience - left:,} of {account.audience:,}", f"{rate:,.0f}/s"]
+    if rate and left:
+        minutes, seconds = divmod(round(left / rate), 60)
+        parts.append(f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left")
+    return ", ".join(filter(None, (*parts, in_trouble(account))))

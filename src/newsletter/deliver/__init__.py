@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsletter.config import Config, NewsletterConfig
+from newsletter.deliver.accounts import DomainAccount, LogLine, Trouble, domains, log, troubles
 from newsletter.deliver.connection import connect_and_send
 from newsletter.deliver.engine import DeliveryOptions, Run
 from newsletter.deliver.settling import settle_crash
@@ -31,23 +32,34 @@ from newsletter.transports import Transport
 __all__ = [
     "Audit",
     "DeliveryOptions",
+    "DomainAccount",
+    "LogLine",
+    "Trouble",
     "Turns",
     "audit",
     "deliver",
+    "log",
     "options_of",
     "release",
     "retry",
+    "summary",
     "turns_of",
 ]
 
 _AT_ONCE = Turns()
+_SHOWN = 20  # domains and troubles in an audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """The balancing sum with every delivery by name, and the history of each by its subscriber's id."""
+    """The balancing sum, also by domain; what was said beside acceptances; and every delivery by name.
+
+    `attempts` is the history of each by its subscriber's id.
+    """
 
     account: Account
+    domains: tuple[DomainAccount, ...]
+    troubles: tuple[Trouble, ...]
     deliveries: tuple[Delivery, ...]
     attempts: Mapping[int, tuple[Attempt, ...]]
 
@@ -212,9 +224,19 @@ def audit(store: Store, issue_id: int) -> Audit:
     with store.read() as tx:
         return Audit(
             account=deliveries.account(tx, issue_id),
+            domains=domains(tx, issue_id, limit=_SHOWN),
+            troubles=troubles(tx, issue_id, limit=_SHOWN),
             deliveries=tuple(deliveries.listed(tx, issue_id)),
             attempts=deliveries.history(tx, issue_id),
         )
+
+
+def summary(
+    store: Store, issue_id: int, *, limit: int
+) -> tuple[tuple[DomainAccount, ...], tuple[Trouble, ...]]:
+    """Return the largest domains' sums and the most frequent troubles."""
+    with store.read() as tx:
+        return domains(tx, issue_id, limit=limit), troubles(tx, issue_id, limit=limit)
 
 
 def retry(

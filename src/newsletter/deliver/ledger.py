@@ -63,6 +63,7 @@ class Ledger:
         self._closing = False
         self._audience = account.audience
         self._presumed = account.presumed
+        self._deferred = 0
         self._counts = {state: int(getattr(account, state.value)) for state in DeliveryState}
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
@@ -109,6 +110,7 @@ class Ledger:
             return Account(
                 audience=self._audience,
                 presumed=self._presumed,
+                deferred=self._deferred,
                 accepted=counts[DeliveryState.ACCEPTED],
                 refused=counts[DeliveryState.REFUSED],
                 suppressed=counts[DeliveryState.SUPPRESSED],
@@ -168,6 +170,7 @@ class Ledger:
                 self._counts[one.before] -= 1
                 self._counts[one.state] += 1
                 self._presumed += one.presumed
+                self._deferred += one.state is DeliveryState.WAITING
             self._counts[DeliveryState.WAITING] -= len(claimed) + len(dropped)
             self._counts[DeliveryState.ATTEMPTING] += len(claimed)
             self._counts[DeliveryState.SUPPRESSED] += len(dropped)

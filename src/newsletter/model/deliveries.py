@@ -149,7 +149,8 @@ class Account:
 
     `presumed` counts those accepted without the server's own word; `attempting` is zero when nobody delivers.
     `next_at` is the earliest instant before which some who wait may not be tried, None when nobody was put off.
-    `per_second` is the present rate, in messages answered, while somebody delivers.
+    `per_second` is the present rate, in messages answered, and `deferred` counts tries put off in this run, while
+    somebody delivers.
     """
 
     audience: int
@@ -162,6 +163,7 @@ class Account:
     attempting: int = 0
     next_at: datetime | None = None
     per_second: float = 0.0
+    deferred: int = 0
 
     @property
     def balances(self) -> bool:

@@ -168,9 +168,7 @@ def history(tx: Tx, issue_id: int) -> dict[int, tuple[Attempt, ...]]:
     """Return every line of an issue's history by subscriber, the oldest first."""
     found: dict[int, list[Attempt]] = {}
     for row in tx.execute(select(attempts).where(attempts.c.issue_id == issue_id).order_by(attempts.c.id)):
-        found.setdefault(row.subscriber_id, []).append(
-            Attempt(**{name: getattr(row, name) for name in _SAID})
-        )
+        found.setdefault(row.subscriber_id, []).append(attempt_of(row))
     return {subscriber_id: tuple(lines) for subscriber_id, lines in found.items()}
 
 
@@ -229,6 +227,11 @@ def line_of(issue_id: int, subscriber_id: int, attempt: Attempt) -> dict[str, An
         "subscriber_id": subscriber_id,
         **{name: getattr(attempt, name) for name in _SAID},
     }
+
+
+def attempt_of(row: Row[Any]) -> Attempt:
+    """Make a line of history of a row."""
+    return Attempt(**{name: getattr(row, name) for name in _SAID})
 
 
 def delivery_of(row: Row[Any]) -> Delivery:
