@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from newsletter.cli import Context, pass_context
-from newsletter.cli.output import json_option, say, say_json
+from newsletter.cli.output import json_option, jsonable, say, say_json
 
 
 @click.command()
@@ -60,3 +60,27 @@ def demo(context: Context, serve: bool, as_json: bool) -> int:
     if serve:
         show.serve(context.config, say)
     return 0 if result.balances else 3
+
+
+@click.command()
+@click.option(
+    "--messages", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="How many readers."
+)
+@click.option("--kills", type=click.IntRange(0, 1000), default=20, show_default=True, help="How many kills.")
+@json_option
+def prove(messages: int, kills: int, as_json: bool) -> int:
+    """Deliver on this machine while the sender is killed, and print the account; exit 1 when somebody is lost.
+
+    Everything lies in a temporary folder; the server is one of our own on 127.0.0.1.
+    """
+    from newsletter import prove as proving
+
+    proof = proving.run(
+        messages=messages, kills=kills, now=datetime.now(UTC), say=lambda line: click.echo(line, err=True)
+    )
+    if as_json:
+        say_json({**jsonable(proof), "holds": proof.holds})
+    else:
+        for name, value in proof.rows():
+            say(f"{name:<12} {value}")
+    return 0 if proof.holds else 1
