@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from newsletter.cli import main
 from newsletter.cli.progress import in_trouble, line_of
 from newsletter.deliver import log, release, summary
 from newsletter.model import Account, Message, Outcome, Receipt, Stage
-from newsletter.store import Store, open_store
+from newsletter.store import Store, issues, open_store
 from test_deliver import accept, go
 
 
@@ -129,3 +130,11 @@ def test_tries_that_were_put_off_are_counted_while_it_goes_on(sqlite_store: Stor
     release(sqlite_store, issue_id, now=NOW)
     go(sqlite_store, issue_id, answer, progress=told.append)
     assert told[-1].deferred == 3
+
+
+def test_an_overdue_slot_is_told_where_the_issues_are_listed(run: Callable[..., str], tmp_path: Path) -> None:
+    assert "OVERDUE" not in run("issues", "list")
+    with open_store(f"sqlite:///{tmp_path}/letter/var/newsletter.db") as store, store.write() as tx:
+        issues.ensure_newsletter(tx, "weekly", datetime(2020, 1, 1, tzinfo=UTC))
+    assert "OVERDUE: weekly, the issue of " in run("issues", "list")
+    assert json.loads(run("issues", "list", "--json"))

@@ -233,6 +233,56 @@ def test_an_issue_that_breaks_a_rule_since_it_was_composed_is_held(
     assert len(mails(config)) == 2
 
 
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+
+
+def test_an_issue_that_did_not_go_is_an_error_once(
+    publisher: Publisher, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = config.newsletters[0].model_copy(update={"approval": True})
+    careful = Publisher(config.model_copy(update={"newsletters": (one,)}), publisher.store)
+    clock = Clock()
+    daemon = Daemon(careful, clock)
+    daemon.tick()
+    clock.now = careful.due_slot("daily", now=START).due + DAY
+    daemon.tick()
+    clock.now += one.alarm_after - timedelta(seconds=1)
+    daemon.tick()
+    assert errors(caplog) == []
+    for _ in range(3):
+        clock.now += timedelta(seconds=1)
+        daemon.tick()
+    (said,) = errors(caplog)
+    assert said.startswith("daily: the issue of ")
+    assert said.endswith("UTC did not go: daily 1 is composed: see newsletter issues show")
+    careful.approve(careful.issue("daily").id, now=clock.now)
+    daemon.tick()
+    assert len(errors(caplog)) == 1, "it is on its way"
+    clock.now += one.alarm_after
+    daemon.tick()
+    assert errors(caplog)[1].endswith("no message of daily 1 was accepted yet, and 2 readers wait")
+    daemon.deliver()
+    assert careful.overdue("daily", now=clock.now) is None
+
+
+def test_a_slot_that_nobody_took_up_is_overdue(publisher: Publisher) -> None:
+    due = publisher.due_slot("daily", now=START).due
+    later = due + publisher.newsletters()[0].alarm_after
+    assert publisher.overdue("daily", now=later) is None, "it never began"
+    with publisher.store.write() as tx:
+        issues.ensure_newsletter(tx, "daily", due - DAY)
+    assert publisher.overdue("daily", now=later - timedelta(seconds=1)) is None
+    found = publisher.overdue("daily", now=later)
+    assert found is not None
+    assert (found.slot.due, found.why) == (due, "nothing was composed for it: does `newsletter run` run?")
+    for state, quiet in ((SlotState.HELD, False), (SlotState.EMPTY, True), (SlotState.MISSED, True)):
+        with publisher.store.write() as tx:
+            issues.claim_slot(tx, found.slot, START)
+            issues.settle_slot(tx, found.slot, state, note="so it was")
+        assert (publisher.overdue("daily", now=later) is None) == quiet
+
+
 def test_an_issue_that_cannot_be_released_stops_no_other(
     publisher: Publisher, config: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -320,11 +370,11 @@ def test_a_failing_stage_says_so_backs_off_and_stops_no_other(
         daemon.tick()
         daemon.deliver()
         clock.now += TICK
-    lines = [r for r in caplog.records if r.levelno == logging.ERROR]
+    lines = [line for line in errors(caplog) if "did not go" not in line]
     assert failing.tried == len(lines) == 2, "at once, and after ten seconds"
-    assert all("\n" not in r.getMessage() and trouble in r.getMessage() for r in lines)
-    assert lines[0].getMessage().endswith("(again in 10 s)")
-    assert lines[1].getMessage().endswith("(again in 20 s)")
+    assert all("\n" not in line and trouble in line for line in lines)
+    assert lines[0].endswith("(again in 10 s)")
+    assert lines[1].endswith("(again in 20 s)")
     assert len(mails(config)) == (0 if trouble in ("compose", "deliver") else 2)
     assert (config.public / "feeds" / "atom.xml").exists()
     failing.trouble = ""

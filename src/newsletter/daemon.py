@@ -1,6 +1,6 @@
 """The daemon: wakes every few seconds, and does what has become due.
 
-    tick:     gather > publish > slots (missed, held, composed) > release
+    tick:     gather > publish > slots (missed, held, composed) > release > alarm (slots that are overdue)
     delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
 
 APScheduler only wakes it: what fired is in the store, so two daemons, a crash or a night asleep change nothing.
@@ -50,6 +50,15 @@ class Composed(Protocol):
     def fresh(self) -> bool: ...
 
 
+class Overdue(Protocol):
+    """A slot that passed some time ago and whose issue did not go."""
+
+    @property
+    def slot(self) -> Slot: ...
+    @property
+    def why(self) -> str: ...
+
+
 class Works(Protocol):
     """What the daemon needs of the publisher."""
 
@@ -63,6 +72,7 @@ class Works(Protocol):
     def settle_slot(self, slot: Slot, state: SlotState, *, note: str, now: datetime) -> object: ...
     def compose(self, newsletter: str, slot: Slot, *, now: datetime) -> Composed: ...
     def open_issues(self) -> Sequence[Issue]: ...
+    def overdue(self, newsletter: str, *, now: datetime) -> Overdue | None: ...
     def release(self, issue_id: int, *, now: datetime) -> Account: ...
     def deliver(self, issue_id: int, *, stop: threading.Event) -> Account: ...
 
@@ -98,6 +108,7 @@ class Daemon:
     _stages: dict[str, _Stage] = field(default_factory=dict)
     _changed: bool = True  # what is published is older than the store
     _paused: str = ""
+    _overdue: dict[str, Overdue | None] = field(default_factory=dict)
     _told: dict[int, Account] = field(default_factory=dict)  # what was last said of an issue
 
     def tick(self) -> None:
@@ -109,6 +120,7 @@ class Daemon:
         for one in self.works.newsletters():
             self._run(f"slots of {one.name}", partial(self._slots, one.name), now)
         self._run("release", self._release, now)
+        self._run("alarm", self._alarm, now)
 
     def deliver(self) -> None:
         """Deliver what is due of every released issue."""
@@ -187,6 +199,14 @@ class Daemon:
         account = self.works.release(issue.id, now=now)
         log.info("%s %d: released to %d subscribers", issue.newsletter, issue.number, account.audience)
         self._changed = True
+
+    def _alarm(self, now: datetime) -> None:
+        """Say once of each slot that its issue did not go, and again when the reason is another."""
+        for one in self.works.newsletters():
+            found = self.works.overdue(one.name, now=now)
+            if found is not None and found != self._overdue.get(one.name):
+                log.error("%s: the issue of %s did not go: %s", one.name, _utc(found.slot.due), found.why)
+            self._overdue[one.name] = found
 
     def _deliver_all(self, now: datetime) -> None:
         for issue in self.works.open_issues():

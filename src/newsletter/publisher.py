@@ -93,6 +93,10 @@ class Publisher:
         """Record a slot as missed or held."""
         composing.settle_slot(self.store, slot, state, note=note, now=now)
 
+    def overdue(self, newsletter: str, *, now: datetime) -> composing.Overdue | None:
+        """Return a slot that passed some time ago and whose issue did not go."""
+        return composing.overdue(self.store, self.config, self.config.newsletter(newsletter), now=now)
+
     def explain(self, newsletter: str, slot: Slot, *, now: datetime) -> tuple[Explained, ...]:
         """Say of each post why it would be in or out."""
         return composing.explain(self.store, self.config, self.config.newsletter(newsletter), slot, now=now)

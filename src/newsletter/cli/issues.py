@@ -53,6 +53,7 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
     if as_json:
         say_json([{**facts(one), "account": account} for one, account in rows])
         return
+    _say_overdue(context, newsletter)
     if not rows:
         say("There is no issue yet. Compose one with: newsletter issues compose")
     table(
@@ -84,6 +85,14 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
             for one, account in rows
         ),
     )
+
+
+def _say_overdue(context: Context, newsletter: str | None) -> None:
+    now = datetime.now(UTC)
+    for one in context.publisher.newsletters():
+        found = context.publisher.overdue(one.name, now=now) if newsletter in (None, one.name) else None
+        if found is not None:
+            say(f"OVERDUE: {one.name}, the issue of {found.slot.due:%Y-%m-%d %H:%M}Z did not go: {found.why}")
 
 
 @issues.command()

@@ -148,6 +148,7 @@ class NewsletterConfig(Section):
     approval: bool = False  # an editor must approve each issue before it is delivered
     catch_up: Literal["run_latest", "skip"] = "run_latest"
     max_lateness: Duration = timedelta(days=2)
+    alarm_after: Duration = timedelta(hours=6)  # a slot older than this whose issue did not go is told
     local_time: bool = False  # each reader at the slot's local time in their own zone
     local_spread: Duration = timedelta(hours=14)  # behind the slot, at most
     canary: Annotated[int, Field(ge=0)] = 0  # the first readers, before the others

@@ -6,11 +6,12 @@ from newsletter.issues.composing import Composition, Preview, compose, explain, 
 from newsletter.issues.drafting import fingerprint
 from newsletter.issues.links import check_remote
 from newsletter.issues.messages import mail_settings, mailer
-from newsletter.issues.slots import schedule_of, settle_slot, slot_decision
+from newsletter.issues.slots import Overdue, overdue, schedule_of, settle_slot, slot_decision
 
 __all__ = [
     "LONGEST",
     "Composition",
+    "Overdue",
     "Preview",
     "approve",
     "check_issue",
@@ -22,6 +23,7 @@ __all__ = [
     "mail_settings",
     "mailer",
     "note_of",
+    "overdue",
     "preview",
     "refuse_broken",
     "schedule_of",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from newsletter import schedule
 from newsletter.config import Config, NewsletterConfig
-from newsletter.model import Slot, SlotState
-from newsletter.store import Store
+from newsletter.model import IssueState, Slot, SlotState
+from newsletter.store import Store, Tx, deliveries, turns
 from newsletter.store import issues as stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """A slot that passed some time ago and whose issue did not go."""
+
+    slot: Slot
+    why: str
 
 
 def schedule_of(config: Config, newsletter: NewsletterConfig) -> schedule.Schedule:
@@ -48,6 +57,48 @@ def settle_slot(store: Store, slot: Slot, state: SlotState, *, note: str, now: d
             return False
         stored.settle_slot(tx, slot, state, note=note)
         return True
+
+
+def overdue(store: Store, config: Config, newsletter: NewsletterConfig, *, now: datetime) -> Overdue | None:
+    """Return the newest slot older than `alarm_after` if its issue did not go, with the reason.
+
+    An empty slot had nothing to say, and a missed one was passed over by the configuration: neither is overdue.
+    """
+    due = schedule.latest_slot(schedule_of(config, newsletter), now - newsletter.alarm_after)
+    slot = Slot(newsletter=newsletter.name, due=due)
+    with store.read() as tx:
+        began = stored.began(tx, newsletter.name)
+        if began is None or due <= began:
+            return None
+        why = _why_it_did_not_go(tx, slot, released_before=now - newsletter.alarm_after)
+    return Overdue(slot=slot, why=why) if why else None
+
+
+def _why_it_did_not_go(tx: Tx, slot: Slot, *, released_before: datetime) -> str:
+    known = stored.slot_of(tx, slot)
+    if known is None:
+        return "nothing was composed for it: does `newsletter run` run?"
+    state, issue_id, note = known
+    issue = stored.by_id(tx, issue_id) if issue_id is not None else None
+    if state in (SlotState.EMPTY, SlotState.MISSED):
+        return ""
+    if issue is None:
+        return f"it is {state}{note and f': {note}'}"
+    name = f"{issue.newsletter} {issue.number}"
+    if issue.state is not IssueState.RELEASED:
+        return (
+            ""
+            if issue.state is IssueState.FINISHED
+            else f"{name} is {issue.state}: see newsletter issues show"
+        )
+    if issue.released_at is None or issue.released_at > released_before:
+        return ""
+    stand = turns.stand(tx, issue.id)
+    if stand.canary:
+        return f"{name} waits for the word on its canary, and {stand.closed} readers with it"
+    account = deliveries.account(tx, issue.id)
+    stuck = account.waiting and not account.accepted
+    return f"no message of {name} was accepted yet, and {account.waiting} readers wait" if stuck else ""
 
 
 def zone_of(config: Config, newsletter: NewsletterConfig) -> str:
