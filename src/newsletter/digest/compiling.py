@@ -57,7 +57,7 @@ def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
     except slots.Misplaced as e:
         where = ", ".join(templates.places(chosen.trees, e.field))
         raise TemplateError(str(e), where=where, remedy=e.remedy) from e
-    seen = view(material, plan, tongue_of(material))
+    seen = view(material, plan, tongue_of(material.looks))
     return Digest(
         html=render_html(seen, Nobody(), chosen),
         frozen=freeze(frozen),
@@ -104,7 +104,7 @@ def _weigh(frozen: Frozen, chosen: TemplateSet) -> int:
 
 def _try(frozen: Frozen, chosen: TemplateSet) -> None:
     """Render for readers who answer each question of the templates in either way: no branch is first met at sending."""
-    seen = view(frozen.material, frozen.plan, tongue_of(frozen.material))
+    seen = view(frozen.material, frozen.plan, tongue_of(frozen.material.looks))
     words, asked = slots.words(seed_of(frozen)), set[Test]()
     waiting = [_LONGEST, dict.fromkeys(FIELDS, "")]
     follow = not any(templates.untraceable(chosen.trees))

@@ -76,9 +76,8 @@ class View:
 NAMES: Mapping[str, object] = {**typing.get_type_hints(View), **dict.fromkeys(plain.SHAPES)}
 
 
-def tongue_of(material: Material, language: str = "", timezone: str = "") -> Tongue:
+def tongue_of(looks: Looks, language: str = "", timezone: str = "") -> Tongue:
     """Return how the digest speaks to a reader of this language and zone: the newsletter's own where it cannot."""
-    looks = material.looks
     spoken = language if wording.speaks(language) else looks.language
     return Tongue(spoken, timezone if wording.is_zone(timezone) else looks.timezone)
 
