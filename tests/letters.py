@@ -177,7 +177,7 @@ def material(**values: object) -> Material:
 
 def templates(told: Material, folder: Path | None = None) -> templating.TemplateSet:
     """Return the packaged templates of an issue, those of a folder first."""
-    return templating.template_set(templating.environment(folder), *template_names(told))
+    return templating.template_set(templating.environment(folder), *template_names(told.design))
 
 
 def compiled(*, folder: Path | None = None, **values: object) -> Digest:

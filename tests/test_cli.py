@@ -129,6 +129,20 @@ def test_a_preview_is_that_of_a_reader_and_shows_the_notices(run: Run, letter: P
     assert "Bonjour Zoë," in (seen / "welcome.txt").read_text()
 
 
+def test_templates_are_checked_with_the_configuration(run: Run, letter: Path) -> None:
+    own = letter / "templates" / "digest" / "letter" / "digest.txt.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text("Dear {{ reader.name|upper }}")
+    status, out, _ = run("check", "config")
+    assert status == 0
+    assert "rendered alone" in out
+    assert "digest/letter/digest.txt.j2:1" in out
+    own.write_text("Dear\n{{ reader.nme }}")
+    status, out, _ = run("check", "config")
+    assert status == 1
+    assert "digest/letter/digest.txt.j2:2: a reader has no 'nme'" in out
+
+
 def test_a_key_is_made_once_and_its_record_can_be_seen_again(run: Run, letter: Path) -> None:
     status, out, _ = run("dkim", "keygen")
     assert status == 0

@@ -4,7 +4,7 @@
 bytes of each reader's message. `compose_notice` makes the short mails about a subscription.
 """
 
-from newsletter.digest.compiling import LIMIT, compile_digest
+from newsletter.digest.compiling import LIMIT, check_templates, compile_digest
 from newsletter.digest.dkim import Signer, read_signer, record_of
 from newsletter.digest.frozen import Frozen, freeze, thaw
 from newsletter.digest.mailer import Mailer, MailSettings
@@ -46,6 +46,7 @@ __all__ = [
     "NoticeKind",
     "NoticeLinks",
     "Signer",
+    "check_templates",
     "compile_digest",
     "compose_notice",
     "day",

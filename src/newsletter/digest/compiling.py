@@ -42,7 +42,7 @@ def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
     always at the end of a block and said in the digest's notes. Raises InputError when not even one post fits, and
     TemplateError for templates that name what does not exist or put a reader's field where it may not stand.
     """
-    templates.check(chosen.trees, NAMES)
+    notes = check_templates(chosen)
     weights: dict[Plan, int] = {}
 
     def fits(plan: Plan) -> bool:
@@ -63,8 +63,14 @@ def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
         frozen=freeze(frozen),
         depths=seen.depths,
         left_out=material.posts[plan.posts :],
-        notes=(*_notes(material, plan), *_of_templates(chosen)),
+        notes=(*_notes(material, plan), *notes),
     )
+
+
+def check_templates(chosen: TemplateSet) -> list[str]:
+    """Return what an editor should know of templates; TemplateError when they name what does not exist."""
+    templates.check(chosen.trees, NAMES)
+    return list(_of_templates(chosen))
 
 
 def _choose(material: Material, fits: Callable[[Plan], bool]) -> Plan:

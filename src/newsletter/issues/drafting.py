@@ -69,7 +69,7 @@ def draft(
 ) -> Draft:
     """Render the selection into an issue that nobody has stored yet."""
     material = _material(tx, config, newsletter, slot, selection, number)
-    names = digest.template_names(material)
+    names = digest.template_names(material.design)
     templates = templating.template_set(templating.environment(config.templates), *names)
     compiled = digest.compile_digest(material, templates)
     if compiled.left_out:
