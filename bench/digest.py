@@ -76,7 +76,7 @@ def compiled(config: Config, told: tuple[Post, ...], sources: dict[str, str] | N
         posts=told,
         full_text=True,
     )
-    chosen = templating.template_set(templating.environment(), *digest.template_names(material))
+    chosen = templating.template_set(templating.environment(), *digest.template_names(material.design))
     return digest.compile_digest(material, templating.TemplateSet({**chosen.sources, **(sources or {})}))
 
 

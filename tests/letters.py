@@ -177,7 +177,7 @@ def material(**values: object) -> Material:
 
 def templates(told: Material, folder: Path | None = None) -> templating.TemplateSet:
     """Return the packaged templates of an issue, those of a folder first."""
-    return templating.template_set(templating.environment(folder), *template_names(told))
+    return templating.template_set(templating.environment(folder), *template_names(told.design))
 
 
 def compiled(*, folder: Path | None = None, **values: object) -> Digest:
@@ -190,7 +190,7 @@ def uninlined(**values: object) -> str:
     """Return the page of the material for one reader, before its styles are put on the elements."""
     frozen = thaw(compiled(folder=None, **values).frozen)
     own = {name: f"{name} of somebody" for name in tracing.FIELDS} | dict.fromkeys(tracing.LINKS, f"{SITE}u")
-    seen = rendering.view(frozen.material, frozen.plan, rendering.tongue_of(frozen.material))
+    seen = rendering.view(frozen.material, frozen.plan, rendering.tongue_of(frozen.material.looks))
     return rendering.draw_html(seen, tracing.plain(own), templating.TemplateSet(frozen.templates))
 
 

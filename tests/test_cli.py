@@ -103,6 +103,70 @@ def test_preview_changes_nothing(run: Run, letter: Path, tmp_path: Path) -> None
     assert run("issues", "list", "--json")[1].strip() == "[]"
 
 
+def test_a_preview_is_that_of_a_reader_and_shows_the_notices(run: Run, letter: Path, tmp_path: Path) -> None:
+    change(letter, "since = ", "# since = ")
+    run("gather")
+    seen = tmp_path / "seen"
+    someone = (
+        "--to",
+        "zoe@example.org",
+        "--name",
+        "Zoë",
+        "--language",
+        "fr-BE",
+        "--timezone",
+        "Europe/Brussels",
+    )
+    status, out, err = run("issues", "preview", "-o", str(seen), *someone, "--notices")
+    assert (status, err) == (0, "")
+    assert set(out.split()) == {str(path) for path in seen.iterdir()}
+    kinds = ("digest", "confirmation", "welcome", "goodbye")
+    assert {f"{kind}.{form}" for kind in kinds for form in ("html", "txt")} < {
+        one.name for one in seen.iterdir()
+    }
+    assert "Se désabonner" in (seen / "digest.txt").read_text()
+    assert "zoe@example.org" in (seen / "digest.html").read_text()
+    assert "Bonjour Zoë," in (seen / "welcome.txt").read_text()
+
+
+def test_templates_are_checked_with_the_configuration(run: Run, letter: Path) -> None:
+    own = letter / "templates" / "digest" / "letter" / "digest.txt.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text("Dear {{ reader.name|upper }}")
+    status, out, _ = run("check", "config")
+    assert status == 0
+    assert "rendered alone" in out
+    assert "digest/letter/digest.txt.j2:1" in out
+    own.write_text("Dear\n{{ reader.nme }}")
+    status, out, _ = run("check", "config")
+    assert status == 1
+    assert "digest/letter/digest.txt.j2:2: a reader has no 'nme'" in out
+
+
+def test_a_key_is_made_once_and_its_record_can_be_seen_again(run: Run, letter: Path) -> None:
+    status, out, _ = run("dkim", "keygen")
+    assert status == 0
+    assert "newsletter._domainkey." in out
+    assert "v=DKIM1; k=rsa; p=" in out
+    assert "PRIVATE" not in out
+    table = out[out.index("[[dkim]]") :]
+    again = run("dkim", "keygen")
+    assert again[0] == 2
+    assert "never overwritten" in one_line(again[2])
+    assert "no key is configured" in one_line(run("dkim", "record")[2])
+    file = letter / "newsletter.toml"
+    file.write_text(file.read_text() + "\n" + table)
+    status, said, _ = run("dkim", "record", "--json")
+    (record,) = json.loads(said)
+    assert record["text"] in out
+    strings = out[out.index("TXT ( ") :].split('"')[1::2]
+    assert "".join(strings[:2]) == record["text"]
+    assert all(len(one) <= 255 for one in strings)
+    short = json.loads(run("dkim", "keygen", "--ed25519", "--selector", "e1", "--json")[1])
+    assert short["text"].startswith("v=DKIM1; k=ed25519; p=")
+    assert short["name"].startswith("e1._domainkey.")
+
+
 def test_backup_and_restore(run: Run, letter: Path, tmp_path: Path) -> None:
     run("gather")
     run("subscribers", "add", "reader@example.org", "--consent", "asked")
@@ -154,10 +218,12 @@ def test_an_issue_that_breaks_a_rule_is_delivered_only_by_force_and_with_a_reaso
     run: Run, letter: Path
 ) -> None:
     change(letter, "since = ", "# since = ")
-    packaged = (PACKAGED / "digest" / "digest.html.j2").read_text(encoding="utf-8")
-    own = letter / "templates" / "digest" / "digest.html.j2"
+    packaged = (PACKAGED / "digest" / "letter" / "digest.html.j2").read_text(encoding="utf-8")
+    own = letter / "templates" / "digest" / "letter" / "digest.html.j2"
     own.parent.mkdir(parents=True)
-    own.write_text(packaged.replace('class="story"', 'class="story" style="float: left"'), encoding="utf-8")
+    own.write_text(
+        packaged.replace('<td class="story', '<td style="float: left" class="story'), encoding="utf-8"
+    )
     run("gather")
     run("subscribers", "add", "reader@example.org", "--consent", "asked")
     status, out, _ = run("check", "digest", "--json")

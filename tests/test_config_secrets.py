@@ -139,7 +139,7 @@ def test_processes_that_make_the_key_at_once_agree(publication: PublicationFacto
 def test_a_key_that_cannot_be_made(publication: PublicationFactory) -> None:
     config = publication({"secrets": {"token_key_file": "file/token.keys"}})
     (config.folder / "file").write_text("x")
-    with pytest.raises(ConfigError, match="the token key cannot be made"):
+    with pytest.raises(ConfigError, match="the key cannot be made"):
         config.token_keys()
 
 

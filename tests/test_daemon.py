@@ -216,8 +216,8 @@ def test_an_issue_that_breaks_a_rule_since_it_was_composed_is_held(
     composed = publisher.compose("daily", publisher.due_slot("daily", now=START), now=START)
     assert composed.issue is not None
     with publisher.store.write() as tx:
-        html = composed.issue.html.replace("</h1>", "</h1><video></video>")
-        tx.execute(update(schema.issues).values(html=html))
+        frozen = issues.frozen(tx, composed.issue.id).replace("</h1>", "</h1><video></video>")
+        tx.execute(update(schema.issues).values(frozen=frozen))
     daemon = Daemon(publisher, Clock())
     for _ in range(2):
         daemon.tick()

@@ -6,20 +6,23 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import dkim as oracle
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519 as ed
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from letters import ANN, NOW, mailer
-from newsletter.digest import Signer, read_signer
+from newsletter.config import make_dkim_key
+from newsletter.digest import Signer, read_signer, record_of
 from newsletter.errors import ConfigError
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-ED_KEY = ed25519.Ed25519PrivateKey.generate()
+ED_KEY = ed.Ed25519PrivateKey.generate()
 RSA = Signer(domain="herald.example.org", selector="r1", key=RSA_KEY)
 ED = Signer(domain="herald.example.org", selector="e1", key=ED_KEY)
 MESSAGE = mailer(RSA, ED)(ANN).content
@@ -110,7 +113,7 @@ def test_signing_again_gives_the_same_bytes() -> None:
     assert mailer(RSA, ED)(ANN).content == MESSAGE
 
 
-def pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def pem(key: rsa.RSAPrivateKey | ed.Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -126,6 +129,34 @@ def test_keys_are_read_and_weak_or_foreign_ones_refused() -> None:
             read_signer("d.example", "s", bad, "[dkim] key_file")
         assert "[dkim] key_file" in str(caught.value)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ed25519", [False, True])
+def test_a_made_key_signs_what_its_record_verifies(tmp_path: Path, ed25519: bool) -> None:
+    path = tmp_path / "secrets" / "dkim.pem"
+    pem = make_dkim_key(path, ed25519=ed25519)
+    assert path.read_bytes() == pem
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    signer = read_signer("herald.example.org", "s1", pem, "key")
+    name, text = record_of(signer)
+    assert name == "s1._domainkey.herald.example.org"
+    tags = dict(one.split("=", 1) for one in text.split("; "))
+    assert (tags["v"], tags["k"]) == ("DKIM1", "ed25519" if ed25519 else "rsa")
+    if not ed25519:
+        content = mailer(signer)(ANN).content
+        assert oracle.DKIM(content).verify(
+            dnsfunc=lambda asked, timeout=5: {f"{name}.".encode(): text.encode()}[asked]
+        )
+    else:
+        assert isinstance(signer.key, ed.Ed25519PrivateKey)
+        assert base64.b64decode(tags["p"]) == signer.key.public_key().public_bytes(
+            Encoding.Raw, PublicFormat.Raw
+        )
+    with pytest.raises(ConfigError, match="never overwritten"):
+        make_dkim_key(path, ed25519=ed25519)
+    assert path.read_bytes() == pem
+    with pytest.raises(ConfigError, match="cannot be made"):
+        make_dkim_key(tmp_path / "secrets" / "dkim.pem" / "x", ed25519=ed25519)
 
 
 def test_a_key_never_shows_itself() -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from newsletter.identity import (
@@ -74,6 +74,8 @@ def test_a_canonical_url_names_the_page_and_not_the_way_there(url: str, canonica
 
 
 @given(st.text(max_size=80))
+@example("\x0c#")
+@example("a \x1d?utm_source=1")
 def test_canonical_is_idempotent_for_any_text(text: str) -> None:
     for url in (text, f"https://example.org/{text}", f"https://example.org/?{text}"):
         once = canonical_url(url)

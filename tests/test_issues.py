@@ -75,7 +75,7 @@ def break_rule(config: Config) -> None:
     own = config.templates / "digest" / "letter" / "digest.html.j2"
     own.parent.mkdir(parents=True, exist_ok=True)
     packaged = (templating.PACKAGED / "digest" / "letter" / "digest.html.j2").read_text()
-    own.write_text(packaged.replace('class="story"', 'class="story" style="float: left"'))
+    own.write_text(packaged.replace('<td class="story', '<td style="float: left" class="story'))
 
 
 POSTS = (post(1, "Old news"), post(2, "Cranes move", images=(HARBOUR,)), post(3, "Ships wait"))

@@ -143,7 +143,7 @@ def canonical_url(url: str) -> str:
     What is not an http or https URL is returned as it is.
     """
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url.partition("#")[0].strip())
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return url
@@ -153,7 +153,9 @@ def canonical_url(url: str) -> str:
     if port and port != {"http": 80, "https": 443}[parts.scheme]:
         host = f"{host}:{port}"
     kept = [one for one in parts.query.split("&") if not _TRACKING.fullmatch(one.partition("=")[0])]
-    return urlunsplit((parts.scheme, host, parts.path or "/", "&".join(kept), ""))
+    query = "&".join(kept).strip()
+    path = parts.path if query else parts.path.rstrip()
+    return urlunsplit((parts.scheme, host, path or "/", query, ""))
 
 
 @lru_cache(maxsize=32_768)

@@ -29,6 +29,7 @@ from newsletter.model import (
     Issue,
     IssueState,
     Post,
+    Reader,
     Slot,
     SlotState,
     Subscription,
@@ -105,11 +106,16 @@ class Publisher:
         """Compose the issue of a slot, or return the one composed before."""
         return composing.compose(self.store, self.config, self.config.newsletter(newsletter), slot, now=now)
 
-    def preview(self, newsletter: str, address: str, *, now: datetime) -> composing.Preview:
-        """Render what the next issue would be for one reader; changes nothing."""
+    def preview(self, newsletter: str, reader: Reader | str, *, now: datetime) -> composing.Preview:
+        """Render what the next issue would be for one reader (or address); changes nothing."""
         one = self.config.newsletter(newsletter)
         slot = self.due_slot(newsletter, now=now)
-        return composing.preview(self.store, self.config, one, slot, address, now=now)
+        return composing.preview(self.store, self.config, one, slot, reader, now=now)
+
+    def preview_notices(self, newsletter: str, reader: Reader) -> dict[str, tuple[str, str]]:
+        """Render the notices of a newsletter for one reader: HTML and text, by kind."""
+        made = composing.sample_notices(self.config, self.config.newsletter(newsletter), reader)
+        return {kind.value: (notice.html, notice.text) for kind, notice in made}
 
     def issues(self, newsletter: str | None = None) -> list[Issue]:
         """Return issues, newest first."""

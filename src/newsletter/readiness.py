@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 
-from newsletter.config import Config, read_secret
+from newsletter import digest, templating
+from newsletter.config import Config, NewsletterConfig, read_secret
 from newsletter.errors import NewsletterError
 from newsletter.model import Finding
 from newsletter.sources import SourceContext, open_source
@@ -46,6 +47,7 @@ def _newsletters(config: Config) -> Iterator[Finding]:
         place = f"newsletters.{one.name}"
         if one.intro is not None and not config.path(one.intro).is_file():
             yield _finding(f"{place}.intro", f"{one.intro} does not exist", "Write it, or remove the key")
+        yield from _templates(config, one)
         for key in config.dkim:
             if not one.sender.endswith((f"@{key.domain}", f".{key.domain}")):
                 yield _finding(
@@ -60,6 +62,16 @@ def _newsletters(config: Config) -> Iterator[Finding]:
             "Mail law in many countries wants one",
             error=False,
         )
+
+
+def _templates(config: Config, newsletter: NewsletterConfig) -> Iterator[Finding]:
+    names = digest.template_names(digest.Design(newsletter.design))
+    place, env = f"newsletters.{newsletter.name}.design", templating.environment(config.templates)
+    try:
+        for note in digest.check_templates(templating.template_set(env, *names)):
+            yield _finding(place, note, "Print and compare only, or send to few", error=False)
+    except NewsletterError as e:
+        yield _finding(place, f"{e.where}: {e.what}", e.remedy)
 
 
 def _delivery(config: Config) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 PICTURE = (Path(__file__).parents[2] / "posts" / "pictures" / "harbour-dusk.jpg").read_bytes()
@@ -36,6 +37,14 @@ class Tab:
         self.page.set_viewport_size({"width": width, "height": 800})
         self.page.emulate_media(color_scheme="dark" if dark else "light")
 
+    def screen(self, path: Path | None = None) -> bytes:
+        """Take a screenshot of the whole letter; Chromium without a screen sometimes never draws one, so ask again."""
+        for _ in range(2):
+            self.page.bring_to_front()
+            with contextlib.suppress(Error):
+                return self.page.screenshot(path=path, full_page=True, timeout=8_000)
+        return self.page.screenshot(path=path, full_page=True)
+
     def run(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page."""
         return self.page.evaluate(script, *arguments)
@@ -49,7 +58,12 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
             executable_path=str(CHROMIUM),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-gpu-rasterization",
+                "--disable-background-networking",
+            ],
         )
         yield opened
         opened.close()

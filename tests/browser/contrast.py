@@ -21,7 +21,7 @@ BOXES = r"""() => {
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) {
-      if (box.width < 4) continue;
+      if (box.width < 12) continue;  // a run of one thin sign, where directions change
       const edges = [box.left, box.top + scrollY, box.right, box.bottom + scrollY].map(Math.round);
       boxes.push({ text: node.data.trim().slice(0, 40), edges });
     }

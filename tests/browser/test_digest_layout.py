@@ -32,7 +32,7 @@ each_issue = pytest.mark.parametrize(("design", "name"), tuple(product(DESIGNS, 
 def keep_screen(tab: Tab, design: Design, name: str) -> bytes:
     """Keep a screenshot of the whole letter where somebody can look at it."""
     SCREENS.joinpath(design).mkdir(parents=True, exist_ok=True)
-    return tab.page.screenshot(path=SCREENS / design / f"{name}.png", full_page=True)
+    return tab.screen(SCREENS / design / f"{name}.png")
 
 
 @each_issue
@@ -99,7 +99,7 @@ def test_a_good_layout_is_left_alone(tab: Tab) -> None:
 def test_faint_words_are_seen(tab: Tab) -> None:
     tab.turn(width=320)
     tab.show('<!DOCTYPE html><p>Dark words.</p><p style="color: #999; font-weight: bold">Faint words.</p>')
-    (found,) = poor(tab.page.screenshot(full_page=True), tab.run(BOXES))
+    (found,) = poor(tab.screen(), tab.run(BOXES))
     assert "Faint words" in found
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "subscribers": ("subscribers:subscribers", "Import, export, add, show and forget subscribers."),
     "check": ("checking:check", "Check feeds, digests or the configuration; exit 1 on a finding."),
     "prove": ("setup:prove", "Deliver while being killed, on this machine, and print the account."),
+    "dkim": ("signing:dkim", "Make keys that sign mails, and show their records in DNS."),
     "backup": ("storing:backup", "Write the whole store into one file."),
     "restore": ("storing:restore", "Restore a backup into an empty store."),
     "resume": ("storing:resume", "Let a restored or copied store deliver again."),

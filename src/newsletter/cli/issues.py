@@ -141,21 +141,42 @@ def compose(context: Context, newsletter: str | None, explain: bool, as_json: bo
 @click.option(
     "--to", "address", default="reader@example.org", metavar="ADDRESS", help="The reader it is made for."
 )
+@click.option("--name", default="", metavar="NAME", help="That reader's name.")
+@click.option(
+    "--language", default="", metavar="TAG", help="That reader's language (default: the newsletter's)."
+)
+@click.option(
+    "--timezone", "zone", default="", metavar="ZONE", help="That reader's zone (default: likewise)."
+)
+@click.option("--notices", is_flag=True, help="Also the mails of welcome, confirmation and goodbye.")
 @pass_context
-def preview(context: Context, newsletter: str | None, output: Path | None, address: str) -> None:
+def preview(
+    context: Context,
+    newsletter: str | None,
+    output: Path | None,
+    address: str,
+    name: str,
+    language: str,
+    zone: str,
+    notices: bool,
+) -> None:
     """Write what the next issue would be: digest.html, digest.txt, digest.eml. Changes nothing."""
+    from newsletter.model import Reader
+
     now = datetime.now(UTC)
     output = output or context.folder / "preview"
-    seen = context.publisher.preview(chosen_newsletter(context, newsletter), address, now=now)
+    chosen = chosen_newsletter(context, newsletter)
+    reader = Reader(subscriber_id=0, address=address, name=name, language=language, timezone=zone, since=now)
+    seen = context.publisher.preview(chosen, reader, now=now)
+    files = {"digest.html": seen.html.encode(), "digest.txt": seen.text.encode(), "digest.eml": seen.eml}
+    if notices:
+        for kind, (page, text) in context.publisher.preview_notices(chosen, reader).items():
+            files |= {f"{kind}.html": page.encode(), f"{kind}.txt": text.encode()}
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for name, content in (
-            ("digest.html", seen.html.encode()),
-            ("digest.txt", seen.text.encode()),
-            ("digest.eml", seen.eml),
-        ):
-            (output / name).write_bytes(content)
-            say(str(output / name))
+        for file, content in files.items():
+            (output / file).write_bytes(content)
+            say(str(output / file))
     except OSError as e:
         raise InputError(
             f"the preview cannot be written: {e.strerror}",

@@ -24,7 +24,7 @@ from newsletter.config.schema import (
     ThemeConfig,
     WebConfig,
 )
-from newsletter.config.secretfiles import read_secret
+from newsletter.config.secretfiles import make_dkim_key, read_secret
 
 __all__ = [
     "ENV_PREFIX",
@@ -47,5 +47,6 @@ __all__ = [
     "ThemeConfig",
     "WebConfig",
     "load",
+    "make_dkim_key",
     "read_secret",
 ]

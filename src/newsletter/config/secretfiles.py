@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import secrets
@@ -33,25 +34,54 @@ def read_secret(path: Path, key: str) -> str:
 def make_key_file(path: Path) -> None:
     """Make a file (mode 0600) with one new token key; when another was first, theirs stays."""
     line = f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}\n"
+    with contextlib.suppress(FileExistsError):
+        _write_new(path, line.encode(), f"[secrets] token_key_file = {path}")
+
+
+def make_dkim_key(path: Path, *, ed25519: bool) -> bytes:
+    """Make a file (mode 0600) with a new DKIM key in PEM and return it; ConfigError where there is a file already."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = (
+        Ed25519PrivateKey.generate()
+        if ed25519
+        else rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        _write_new(path, pem, str(path))
+    except FileExistsError:
+        raise ConfigError(
+            "there is a file already, and a key is never overwritten",
+            where=str(path),
+            remedy="Choose another file and another selector; remove the old ones when no mail of theirs is on its way",
+        ) from None
+    return pem
+
+
+def _write_new(path: Path, content: bytes, where: str) -> None:
+    """Write a file whole or not at all, and never over another: FileExistsError then."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    wrong = ConfigError("the key cannot be made", where=where, remedy="Check the folder's permissions")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as e:
+        raise wrong from e
+    try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.write(handle, line.encode())
+            os.write(handle, content)
             os.fsync(handle)
-            os.link(temporary, path)  # whole or not at all, and never over another's
-        except FileExistsError:
-            pass
+            os.link(temporary, path)
         finally:
             os.close(handle)
             temporary.unlink()
+    except FileExistsError:
+        raise
     except OSError as e:
-        raise ConfigError(
-            f"the token key cannot be made: {e.strerror}",
-            where=f"[secrets] token_key_file = {path}",
-            remedy="Check the folder's permissions",
-        ) from e
+        raise wrong from e
 
 
 def parse_keys(text: str, where: str) -> tuple[tuple[str, bytes], ...]:

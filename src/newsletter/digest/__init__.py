@@ -4,8 +4,8 @@
 bytes of each reader's message. `compose_notice` makes the short mails about a subscription.
 """
 
-from newsletter.digest.compiling import LIMIT, compile_digest
-from newsletter.digest.dkim import Signer, read_signer
+from newsletter.digest.compiling import LIMIT, check_templates, compile_digest
+from newsletter.digest.dkim import Signer, read_signer, record_of
 from newsletter.digest.frozen import Frozen, freeze, thaw
 from newsletter.digest.mailer import Mailer, MailSettings
 from newsletter.digest.material import (
@@ -19,12 +19,20 @@ from newsletter.digest.material import (
     subject_of,
     title_of,
 )
-from newsletter.digest.notices import Addressee, Notice, NoticeKind, NoticeLinks, compose_notice
-from newsletter.digest.rendering import template_names
+from newsletter.digest.notices import (
+    NOTICE_TEMPLATES,
+    Addressee,
+    Notice,
+    NoticeKind,
+    NoticeLinks,
+    compose_notice,
+)
+from newsletter.digest.rendering import template_names, tongue_of
 from newsletter.digest.wording import day
 
 __all__ = [
     "LIMIT",
+    "NOTICE_TEMPLATES",
     "Addressee",
     "Depth",
     "Design",
@@ -38,6 +46,7 @@ __all__ = [
     "NoticeKind",
     "NoticeLinks",
     "Signer",
+    "check_templates",
     "compile_digest",
     "compose_notice",
     "day",
@@ -45,8 +54,10 @@ __all__ = [
     "issue_url",
     "post_url",
     "read_signer",
+    "record_of",
     "subject_of",
     "template_names",
     "thaw",
     "title_of",
+    "tongue_of",
 ]

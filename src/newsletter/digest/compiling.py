@@ -42,7 +42,7 @@ def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
     always at the end of a block and said in the digest's notes. Raises InputError when not even one post fits, and
     TemplateError for templates that name what does not exist or put a reader's field where it may not stand.
     """
-    templates.check(chosen.trees, NAMES)
+    notes = check_templates(chosen)
     weights: dict[Plan, int] = {}
 
     def fits(plan: Plan) -> bool:
@@ -57,14 +57,20 @@ def compile_digest(material: Material, chosen: TemplateSet) -> Digest:
     except slots.Misplaced as e:
         where = ", ".join(templates.places(chosen.trees, e.field))
         raise TemplateError(str(e), where=where, remedy=e.remedy) from e
-    seen = view(material, plan, tongue_of(material))
+    seen = view(material, plan, tongue_of(material.looks))
     return Digest(
         html=render_html(seen, Nobody(), chosen),
         frozen=freeze(frozen),
         depths=seen.depths,
         left_out=material.posts[plan.posts :],
-        notes=(*_notes(material, plan), *_of_templates(chosen)),
+        notes=(*_notes(material, plan), *notes),
     )
+
+
+def check_templates(chosen: TemplateSet) -> list[str]:
+    """Return what an editor should know of templates; TemplateError when they name what does not exist."""
+    templates.check(chosen.trees, NAMES)
+    return list(_of_templates(chosen))
 
 
 def _choose(material: Material, fits: Callable[[Plan], bool]) -> Plan:
@@ -104,7 +110,7 @@ def _weigh(frozen: Frozen, chosen: TemplateSet) -> int:
 
 def _try(frozen: Frozen, chosen: TemplateSet) -> None:
     """Render for readers who answer each question of the templates in either way: no branch is first met at sending."""
-    seen = view(frozen.material, frozen.plan, tongue_of(frozen.material))
+    seen = view(frozen.material, frozen.plan, tongue_of(frozen.material.looks))
     words, asked = slots.words(seed_of(frozen)), set[Test]()
     waiting = [_LONGEST, dict.fromkeys(FIELDS, "")]
     follow = not any(templates.untraceable(chosen.trees))

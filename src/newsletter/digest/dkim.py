@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from newsletter.errors import ConfigError
 
@@ -82,6 +83,16 @@ def read_signer(domain: str, selector: str, pem: bytes, where: str) -> Signer:
             "a DKIM key must be RSA of at least 2048 bits, or Ed25519", where=where, remedy="Make a new key"
         )
     return Signer(domain=domain, selector=selector, key=key)
+
+
+def record_of(signer: Signer) -> tuple[str, str]:
+    """Return the name and the text of the TXT record that lets others verify a signer (RFC 6376 §3.6.1)."""
+    if isinstance(signer.key, RSAPrivateKey):
+        kind, format_ = "rsa", (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    else:
+        kind, format_ = "ed25519", (Encoding.Raw, PublicFormat.Raw)
+    public = base64.b64encode(signer.key.public_key().public_bytes(*format_)).decode()
+    return f"{signer.selector}._domainkey.{signer.domain}", f"v=DKIM1; k={kind}; p={public}"
 
 
 class Seal:

@@ -133,7 +133,7 @@ class Mailer:
         token = self._token(tokens.Purpose.PREFERENCES, f"{number}.{settings.newsletter}")
         since = ""
         if reader.since is not None:
-            tongue = tongue_of(self._frozen.material, reader.language, reader.timezone)
+            tongue = tongue_of(self._frozen.material.looks, reader.language, reader.timezone)
             since = wording.day(reader.since, tongue.timezone, tongue.language)
         return {
             "name": _line(reader.name, number),

@@ -14,6 +14,8 @@ from newsletter.digest.material import Looks, shorten
 from newsletter.digest.stories import Linked
 from newsletter.digest.templates import TemplateSet
 
+#: The templates of every notice, HTML first.
+NOTICE_TEMPLATES = ("digest/notice.html.j2", "digest/notice.txt.j2")
 _LONGEST_NAME = 60
 
 
@@ -203,8 +205,8 @@ def compose_notice(
     }
     return Notice(
         subject=subject,
-        html=inline_styles(templates.render("digest/notice.html.j2", **view)),
-        text=plain.settle(templates.render("digest/notice.txt.j2", **view, **plain.SHAPES)),
+        html=inline_styles(templates.render(NOTICE_TEMPLATES[0], **view)),
+        text=plain.settle(templates.render(NOTICE_TEMPLATES[1], **view, **plain.SHAPES)),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from newsletter.digest import plain, wording
 from newsletter.digest.inlining import inline_styles
 from newsletter.digest.markup import LOGO, WIDTH, Shown, show_small
-from newsletter.digest.material import Depth, Looks, Material, shorten, title_of
+from newsletter.digest.material import Depth, Design, Looks, Material, shorten, title_of
 from newsletter.digest.plain import Notes
 from newsletter.digest.sections import Section, tell_posts
 from newsletter.digest.stories import (
@@ -76,9 +76,8 @@ class View:
 NAMES: Mapping[str, object] = {**typing.get_type_hints(View), **dict.fromkeys(plain.SHAPES)}
 
 
-def tongue_of(material: Material, language: str = "", timezone: str = "") -> Tongue:
+def tongue_of(looks: Looks, language: str = "", timezone: str = "") -> Tongue:
     """Return how the digest speaks to a reader of this language and zone: the newsletter's own where it cannot."""
-    looks = material.looks
     spoken = language if wording.speaks(language) else looks.language
     return Tongue(spoken, timezone if wording.is_zone(timezone) else looks.timezone)
 
@@ -125,9 +124,9 @@ def _when(due: datetime, tongue: Tongue) -> str:
     return wording.day(due, tongue.timezone, tongue.language, style="full")
 
 
-def template_names(material: Material) -> tuple[str, str]:
+def template_names(design: Design) -> tuple[str, str]:
     """Return the names of the templates of both parts, HTML first."""
-    return f"digest/{material.design}/digest.html.j2", f"digest/{material.design}/digest.txt.j2"
+    return f"digest/{design}/digest.html.j2", f"digest/{design}/digest.txt.j2"
 
 
 def render_html(view: View, reader: object, templates: TemplateSet) -> str:
@@ -137,12 +136,12 @@ def render_html(view: View, reader: object, templates: TemplateSet) -> str:
 
 def draw_html(view: View, reader: object, templates: TemplateSet) -> str:
     """Render the HTML for a reader as the template says it, styles apart."""
-    return templates.render(template_names(view.issue)[0], **_names(view), reader=reader)
+    return templates.render(template_names(view.issue.design)[0], **_names(view), reader=reader)
 
 
 def render_text(view: View, reader: object, templates: TemplateSet) -> str:
     """Render the text part for a reader."""
-    name = template_names(view.issue)[1]
+    name = template_names(view.issue.design)[1]
     return plain.settle(templates.render(name, **_names(view), **plain.SHAPES, reader=reader))
 
 

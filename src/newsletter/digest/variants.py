@@ -107,7 +107,7 @@ class Variants:
         tree = self._tongues.get(spoken)
         if tree is None:
             material, plan = self._frozen.material, self._frozen.plan
-            tongue = tongue_of(material, *spoken)
+            tongue = tongue_of(material.looks, *spoken)
             key = (tongue.language, days(material, plan, tongue.timezone))
             tree = self._trees.setdefault(key, _Tree(tongue))
             if len(self._tongues) >= _TONGUES:

@@ -5,7 +5,8 @@ from newsletter.issues.checking import LONGEST, check_issue
 from newsletter.issues.composing import Composition, Preview, compose, explain, preview, upcoming
 from newsletter.issues.drafting import fingerprint
 from newsletter.issues.links import check_remote
-from newsletter.issues.messages import mail_settings, mailer
+from newsletter.issues.messages import mail_settings, mailer, signers_of
+from newsletter.issues.notices import sample_notices
 from newsletter.issues.slots import Overdue, overdue, schedule_of, settle_slot, slot_decision
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "overdue",
     "preview",
     "refuse_broken",
+    "sample_notices",
     "schedule_of",
     "settle_slot",
+    "signers_of",
     "slot_decision",
     "upcoming",
 ]

@@ -69,7 +69,7 @@ def draft(
 ) -> Draft:
     """Render the selection into an issue that nobody has stored yet."""
     material = _material(tx, config, newsletter, slot, selection, number)
-    names = digest.template_names(material)
+    names = digest.template_names(material.design)
     templates = templating.template_set(templating.environment(config.templates), *names)
     compiled = digest.compile_digest(material, templates)
     if compiled.left_out:
@@ -131,7 +131,7 @@ def fingerprint(issue: Issue, frozen: str, placed: Sequence[tuple[Post, Placemen
 def _material(
     tx: Tx, config: Config, newsletter: NewsletterConfig, slot: Slot, selection: Selection, number: int
 ) -> digest.Material:
-    looks = _looks(config, newsletter)
+    looks = looks_of(config, newsletter)
     words = {
         "title": newsletter.title,
         "number": str(number),
@@ -168,7 +168,8 @@ def _subject(newsletter: NewsletterConfig) -> str:
     return newsletter.subject
 
 
-def _looks(config: Config, newsletter: NewsletterConfig) -> digest.Looks:
+def looks_of(config: Config, newsletter: NewsletterConfig) -> digest.Looks:
+    """Return the publication as the mails of a newsletter show it."""
     publication = config.publication
     return digest.Looks(
         publication=publication.title,

@@ -28,15 +28,20 @@ def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSe
         sender_id=newsletter.sender_id,
         language=publication.language,
         timezone=zone_of(config, newsletter),
-        signers=tuple(
-            digest.read_signer(
-                one.domain,
-                one.selector,
-                read_secret(config.path(one.key_file), "[dkim] key_file").encode(),
-                f"[dkim] key_file = {one.key_file}",
-            )
-            for one in config.dkim
-        ),
+        signers=signers_of(config),
+    )
+
+
+def signers_of(config: Config) -> tuple[digest.Signer, ...]:
+    """Return what signs messages; reads the keys."""
+    return tuple(
+        digest.read_signer(
+            one.domain,
+            one.selector,
+            read_secret(config.path(one.key_file), "[dkim] key_file").encode(),
+            f"[dkim] key_file = {one.key_file}",
+        )
+        for one in config.dkim
     )
 
 
