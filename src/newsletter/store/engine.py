@@ -237,6 +237,10 @@ class Store:
                 query = text(f"SELECT pg_try_advisory_lock({_PG_LOCK})")
                 held = connection.execute(query, {"name": f":lock:{name}"}).scalar_one()
                 yield bool(held)
+                if held:  # at once: a backend takes a moment to see that its client has gone
+                    unlock = text(f"SELECT pg_advisory_unlock({_PG_LOCK})")
+                    with suppress(DBAPIError):  # with the connection the lock has gone as well
+                        connection.execute(unlock, {"name": f":lock:{name}"})
             finally:
                 connection.close()
 
