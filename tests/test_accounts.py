@@ -138,3 +138,36 @@ def test_an_overdue_slot_is_told_where_the_issues_are_listed(run: Callable[..., 
         issues.ensure_newsletter(tx, "weekly", datetime(2020, 1, 1, tzinfo=UTC))
     assert "OVERDUE: weekly, the issue of " in run("issues", "list")
     assert json.loads(run("issues", "list", "--json"))
+
+
+def test_an_editor_lets_the_others_follow_a_canary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "letter"
+
+    def call(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main(["-p", str(folder), *arguments])
+        said = capsys.readouterr()
+        assert stopped.value.code == 0, said.err
+        return said.out
+
+    call("init", str(folder))
+    toml = folder / "newsletter.toml"
+    text = toml.read_text(encoding="utf-8").replace("since = ", "# since = ")
+    toml.write_text(
+        text.replace("[[newsletters]]", "[[newsletters]]\ncanary = 1\nwave = 1"), encoding="utf-8"
+    )
+    for name in ("ada", "bob", "cleo", "dan"):
+        call("subscribers", "add", f"{name}@example.org", "--consent", "said so")
+    call("gather")
+    call("publish")
+    call("issues", "compose")
+    said = call("issues", "deliver")
+    assert "accepted 1 " in said
+    assert "The canary is out; 3 others wait, or for your word: newsletter issues approve weekly -n 1" in said
+    assert "3 others wait" in call("issues", "show")
+    call("issues", "approve", "weekly", "-n", "1")
+    assert "Wave 1 of 3 is open; 2 wait for the next from " in call("issues", "deliver")
+    assert "accepted 4 " in call("issues", "deliver", "--all")
+    assert "for the next" not in call("issues", "show")

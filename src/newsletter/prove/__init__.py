@@ -57,7 +57,9 @@ host = "127.0.0.1"
 port = {port}
 security = "none"
 """
-_POST = "---\ntitle: What was proved\ndate: 2026-01-05 09:00\n---\n\nNobody was lost, and nobody got it twice.\n"
+_POST = (
+    "---\ntitle: What was proved\ndate: 2026-01-05 09:00\n---\n\nNobody was lost, and nobody got it twice.\n"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +92,17 @@ class Proof:
         """Whether nobody is lost or doubled, nobody waits, and the sum balances."""
         account = self.account
         whole = account.balances and account.audience == self.messages
-        return whole and not (self.verdict.lost or self.verdict.doubled or account.waiting or account.attempting)
+        return whole and not (
+            self.verdict.lost or self.verdict.doubled or account.waiting or account.attempting
+        )
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the account in words."""
         account, verdict = self.account, self.verdict
         missed = len(verdict.doubtful) - self.doubtful_taken
-        doubt = f"{len(verdict.doubtful)}, each named by the ledger: {self.doubtful_taken} taken, {missed} not"
+        doubt = (
+            f"{len(verdict.doubtful)}, each named by the ledger: {self.doubtful_taken} taken, {missed} not"
+        )
         return [
             ("audience", f"{account.audience}"),
             ("kills", f"{self.kills} with SIGKILL, in {self.seconds:.0f} s"),
@@ -235,7 +241,9 @@ def _killer(
 def _finish(program: subprocess.Popen[str], line: str) -> None:
     code = _end(program, _start(program, line))
     if code != 0:
-        raise OutsideError(f"the last sender ended with {code}", where="prove", remedy="See what it said above")
+        raise OutsideError(
+            f"the last sender ended with {code}", where="prove", remedy="See what it said above"
+        )
 
 
 def _start(program: subprocess.Popen[str], line: str) -> int:
