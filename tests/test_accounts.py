@@ -15,7 +15,7 @@ from newsletter.cli import main
 from newsletter.cli.progress import in_trouble, line_of
 from newsletter.deliver import log, release, summary
 from newsletter.model import Account, Message, Outcome, Receipt, Stage
-from newsletter.store import Store, issues, open_store
+from newsletter.store import Store, deliveries, issues, open_store
 from test_deliver import accept, go
 
 
@@ -57,6 +57,15 @@ def test_an_issue_is_summed_up_by_domain_and_by_reply(store: Store) -> None:
     ]
     assert "@" not in troubles[0].text
     assert "no such user" in troubles[0].text
+
+
+def test_an_editor_s_own_word_is_no_trouble(store: Store) -> None:
+    issue_id = delivered(store)
+    before = summary(store, issue_id, limit=5)
+    with store.write() as tx:
+        deliveries.resume(tx, issue_id, now=NOW)
+    assert len(list(log(store, issue_id, addresses=False))) == 10
+    assert summary(store, issue_id, limit=5) == before
 
 
 def test_the_log_names_nobody_unless_asked(store: Store) -> None:

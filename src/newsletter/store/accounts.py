@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import ColumnElement, func, select
 
 from newsletter.model import Attempt, Outcome, Reader
-from newsletter.store.deliveries import attempt_of
+from newsletter.store.deliveries import RETRIED, attempt_of
 from newsletter.store.engine import Tx
 from newsletter.store.schema import attempts, deliveries
 
@@ -34,9 +34,10 @@ def _domain(tx: Tx) -> ColumnElement[str]:
 
 def troubles(tx: Tx, issue_id: int) -> Iterator[tuple[Attempt, int]]:
     """Give what was said at attempts that ended in no acceptance, each with how often; one by one."""
+    said_by_others = (attempts.c.outcome != Outcome.ACCEPTED, attempts.c.text != RETRIED)
     query = (
         select(*_SAID, func.count().label("times"), func.max(attempts.c.at), func.max(attempts.c.epoch))
-        .where(attempts.c.issue_id == issue_id, attempts.c.outcome != Outcome.ACCEPTED)
+        .where(attempts.c.issue_id == issue_id, *said_by_others)
         .group_by(*_SAID)
     )
     for *said, times, at, epoch in tx.execute(query, execution_options={"yield_per": _PAGE}):
