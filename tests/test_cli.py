@@ -129,7 +129,9 @@ def test_a_preview_is_that_of_a_reader_and_shows_the_notices(run: Run, letter: P
     assert "Bonjour Zoë," in (seen / "welcome.txt").read_text()
 
 
-def test_templates_are_checked_with_the_configuration(run: Run, letter: Path) -> None:
+def test_templates_are_checked_with_the_configuration(
+    run: Run, letter: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     own = letter / "templates" / "digest" / "letter" / "digest.txt.j2"
     own.parent.mkdir(parents=True)
     own.write_text("Dear {{ reader.name|upper }}")
@@ -137,6 +139,16 @@ def test_templates_are_checked_with_the_configuration(run: Run, letter: Path) ->
     assert status == 0
     assert "rendered alone" in out
     assert "digest/letter/digest.txt.j2:1" in out
+    packaged = (PACKAGED / "digest" / "letter" / "digest.txt.j2").read_text(encoding="utf-8")
+    own.write_text(packaged + "{% if reader.name|length > 90 %}.{% endif %}")
+    change(letter, "since = ", "# since = ")
+    run("gather")
+    run("subscribers", "add", "reader@example.org", "--consent", "asked")
+    out = run("issues", "compose")[1]
+    assert "rendered alone" in out
+    with caplog.at_level("WARNING"):
+        assert run("issues", "deliver")[0] == 0
+    assert "rendered alone, which is slow: 1 messages" in caplog.text
     own.write_text("Dear\n{{ reader.nme }}")
     status, out, _ = run("check", "config")
     assert status == 1

@@ -5,6 +5,7 @@ sources | gather > store | compose > issue | deliver > transport, and store | pu
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -39,6 +40,8 @@ from newsletter.store import backup as backups
 from newsletter.store import issues as stored_issues
 from newsletter.store import posts as stored_posts
 from newsletter.transports import transport_factory
+
+log = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -196,16 +199,24 @@ class Publisher:
         issue, frozen = self._frozen(issue_id)
         one = self.config.newsletter(issue.newsletter)
         expires_at = schedule.next_slot(composing.schedule_of(self.config, one), issue.due)
-        return delivering.deliver(
-            self.store,
-            issue_id,
-            render=composing.mailer(self.config, issue, frozen),
-            connect=transport_factory(self.config, self.config.delivery.transport),
-            options=delivering.options_of(self.config, one, expires_at=expires_at),
-            clock=lambda: datetime.now(UTC),
-            progress=progress,
-            stop=stop,
-        )
+        make = composing.mailer(self.config, issue, frozen)
+        try:
+            return delivering.deliver(
+                self.store,
+                issue_id,
+                render=make,
+                connect=transport_factory(self.config, self.config.delivery.transport),
+                options=delivering.options_of(self.config, one, expires_at=expires_at),
+                clock=lambda: datetime.now(UTC),
+                progress=progress,
+                stop=stop,
+            )
+        finally:
+            if make.alone:
+                where = f"{issue.newsletter} {issue.number}"
+                log.warning(
+                    "%s: rendered alone, which is slow: %d messages; see `check config`", where, make.alone
+                )
 
     def _frozen(self, issue_id: int) -> tuple[Issue, str]:
         with self.store.read() as tx:
