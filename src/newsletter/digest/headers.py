@@ -94,7 +94,9 @@ def _phrase(display: str, name: str) -> list[str]:
     if _ATOMS.fullmatch(display):
         return display.split(" ")
     escaped = display.replace("\\", "\\\\").replace('"', '\\"')
-    return [f'"{escaped}"']  # on one line, however long: spam filters read neither several nor an encoded one well
+    return [
+        f'"{escaped}"'
+    ]  # on one line, however long: spam filters read neither several nor an encoded one well
 
 
 def _encoded_words(value: str, name: str) -> list[str]:
