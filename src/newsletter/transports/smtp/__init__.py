@@ -19,7 +19,7 @@ from newsletter.transports import Capabilities, Supply, TransportContext
 from newsletter.transports.replies import Reply
 from newsletter.transports.smtp.envelope import objection
 from newsletter.transports.smtp.transactions import Conversation, receipt_of, window_of
-from newsletter.transports.smtp.wire import TIMEOUTS, Wire
+from newsletter.transports.smtp.wire import TIMEOUTS, Stopped, Wire
 
 
 class SmtpTransport:
@@ -195,9 +195,11 @@ class SmtpTransport:
                 receipt = self._take(talk, supply)
             else:
                 receipt = talk.advance() if talk.busy else None
+            receipts = [] if receipt is None else [receipt]
+        except Stopped as e:
+            receipts = list(talk.stop(str(e)))
         except (OSError, smtplib.SMTPException) as e:
             return self._lose(talk, wire, e)
-        receipts = [] if receipt is None else [receipt]
         if talk.busy or not talk.retired:
             return receipts, None
         wire.close()

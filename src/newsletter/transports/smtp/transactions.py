@@ -4,8 +4,10 @@
     pipelined  MAIL RCPT DATA | message and dot, MAIL RCPT DATA | …     one round trip a message (RFC 2920)
     chunked    MAIL RCPT BDAT message, RSET MAIL RCPT BDAT message, …   several messages on their way (RFC 3030)
 
-The 354 to DATA shows that replies and commands are in step. BDAT has no such mark: it is used only where
-enhanced codes tell an address's reply from a message's, as a first message sent by DATA has shown.
+A reply must never be taken for another command's. The 354 to DATA shows that both sides are in step; behind an end
+of data and with BDAT there is no such mark, but enhanced codes tell an address's reply from a message's. The first
+message of a connection goes alone and by DATA, and shows whether they do. The answer to the first RSET shows whether
+it can be told from a message's too.
 """
 
 from __future__ import annotations
@@ -84,6 +86,9 @@ class Conversation:
         self._pipelined = "pipelining" in features
         self._may_chunk = window_of(features) == CHUNKED
         self._chunked = False
+        self._window = PLAIN  # until the first message is through
+        self._reset_reply: Reply | None = None  # the first, before which nothing follows a chunk
+        self._marked = False  # replies about addresses are told from those about messages
         self._flights: deque[Transaction] = deque()
         self._unclean = False  # a transaction was left open on the server
         self._said_421 = False  # the last reply read
@@ -95,15 +100,16 @@ class Conversation:
 
     def has_room(self) -> bool:
         """Tell whether another message may begin now: behind an end of data, within the window."""
-        window = CHUNKED if self._chunked else PIPELINED if self._pipelined else PLAIN
-        return (
-            not self.retired and len(self._flights) < window and all(flight.ended for flight in self._flights)
-        )
+        if self.retired or len(self._flights) >= self._window:
+            return False
+        if self._chunked and self._reset_reply is None and self.busy:
+            return False
+        return all(flight.ended for flight in self._flights)
 
     def begin(self, message: Message) -> None:
         """Write as much of a transaction as may be written at once."""
         flight = Transaction(message, chunked=self._chunked)
-        reset = self._unclean or (self._chunked and self.busy)  # whatever becomes of the one before
+        reset = self._unclean or self._chunked  # whatever becomes of the one before
         alone = not self.busy
         self._flights.append(flight)
         self._unclean = False
@@ -133,6 +139,13 @@ class Conversation:
             if flight.steps[0] is not Step.END:
                 raise Malformed(f"the server spoke unasked: {words}")
         return self._hear(flight, flight.steps.popleft(), reply)
+
+    def stop(self, reason: str) -> Iterator[Receipt]:
+        """Settle what is not wholly written; what is goes on, and is answered in its turn."""
+        self.retired = reason
+        while self._flights and not self._flights[-1].ended:
+            flight = self._flights.pop()
+            yield self._receipt(flight, Outcome.NOT_SENT, flight.stage, Reply(0, "", reason))
 
     def lose(self, reason: str, error: Exception) -> Iterator[Receipt]:
         """Settle what is on its way when the connection is of no more use; it must be closed then.
@@ -177,7 +190,7 @@ class Conversation:
             return self._fail(flight, step, (verdict, stage, reply))
         if step is Step.RCPT:
             flight.address_code = reply.enhanced
-        if flight.chunked and _is_out_of_step(step, reply):
+        if self._is_out_of_step(flight, step, reply):
             raise Malformed(f"the server answered another command: {reply}")
         if step is Step.END:
             self._calibrate(flight, reply)
@@ -191,6 +204,7 @@ class Conversation:
     def _hear_reset(self, flight: Transaction, reply: Reply) -> None:
         if reply.code != 250 and not (self._said_421 and flight.ended):
             raise Malformed(f"the server does not reset: {reply}")
+        self._reset_reply = self._reset_reply or reply
         if self._said_421:
             self.retired = str(reply)
             flight.failed = judge(Stage.MAIL, reply), Stage.MAIL, reply
@@ -231,10 +245,21 @@ class Conversation:
         return self._finish(flight, *flight.failed)
 
     def _calibrate(self, flight: Transaction, reply: Reply) -> None:
-        """Learn from a message sent by DATA whether replies can be told apart without a 354 between them."""
-        if self._may_chunk and not flight.chunked:
-            marked = flight.address_code.startswith(_ADDRESS_CODE) and reply.enhanced
-            self._chunked = bool(marked) and not reply.enhanced.startswith(_ADDRESS_CODE)
+        """Learn from the first message whether replies can be told apart without a 354 between them."""
+        if self._window > PLAIN or not self._pipelined:
+            return
+        about_message = bool(reply.enhanced) and not _is_about_address(reply)
+        self._marked = about_message and flight.address_code.startswith(_ADDRESS_CODE)
+        self._chunked = self._marked and self._may_chunk
+        self._window = CHUNKED if self._chunked else PIPELINED if self._marked else PLAIN
+
+    def _is_out_of_step(self, flight: Transaction, step: Step, reply: Reply) -> bool:
+        """Tell whether a consent is recognisably the answer to another command."""
+        if step is Step.RCPT:
+            return flight.chunked and not _is_about_address(reply)
+        return step is Step.END and (
+            (self._marked and _is_about_address(reply)) or (flight.chunked and reply == self._reset_reply)
+        )
 
     def _finish(self, flight: Transaction, verdict: Verdict, stage: Stage, reply: Reply) -> Receipt:
         self._flights.popleft()
@@ -311,7 +336,5 @@ def receipt_of(
     )
 
 
-def _is_out_of_step(step: Step, reply: Reply) -> bool:
-    """Tell whether a consent has the mark of another command's."""
-    about_address = reply.enhanced.startswith(_ADDRESS_CODE)
-    return (step is Step.RCPT and not about_address) or (step is Step.END and about_address)
+def _is_about_address(reply: Reply) -> bool:
+    return reply.enhanced.startswith(_ADDRESS_CODE)

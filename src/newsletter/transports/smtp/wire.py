@@ -44,6 +44,10 @@ class Malformed(smtplib.SMTPException):
     """The server broke the protocol: what is said next cannot be understood."""
 
 
+class Stopped(smtplib.SMTPServerDisconnected):
+    """Another thread wants an end: nothing more is written."""
+
+
 class Wire(smtplib.SMTP):
     """One connection that knows the stage it is in; every method may raise OSError or SMTPException."""
 
@@ -66,7 +70,7 @@ class Wire(smtplib.SMTP):
         """Begin a stage in which we write: its time runs from now, longer by what so many octets may take."""
         with self._guard:
             if self._aborted:
-                raise smtplib.SMTPServerDisconnected("stopped")
+                raise Stopped("stopped")
             self.stage = stage
             waiting = self.unanswered
         time_for = self._timeouts[stage]
@@ -78,7 +82,7 @@ class Wire(smtplib.SMTP):
         """Begin to wait for a reply: the stage's time runs from now."""
         with self._guard:
             if self._aborted and not self.unanswered:
-                raise smtplib.SMTPServerDisconnected("stopped")
+                raise Stopped("stopped")
             self.stage = stage
         limit = self._timeouts[stage]
         self._read_by = time.monotonic() + (limit if at_most is None else min(limit, at_most))
@@ -180,7 +184,7 @@ class Wire(smtplib.SMTP):
             self.stay_quiet()
         with self._guard:
             if self._aborted:
-                raise smtplib.SMTPServerDisconnected("stopped")
+                raise Stopped("stopped")
             self.unanswered += 1
         try:
             self.write(tail)
