@@ -14,6 +14,7 @@ _DOMAIN = re.compile(r"[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)*")
 _LITERAL = re.compile(r"\[[0-9A-Za-z.:]{2,60}\]")
 _LINE_LIMIT = 998  # octets without CRLF (RFC 5321 §4.5.3.1.6)
 _PRINTABLE = re.compile(r"[ -~]+")
+_SIMPLE = re.compile(r"[!-~]+")  # nothing that needs a closer look
 _PLAIN = re.compile(r"[a-z0-9.@_-]+")  # lower case only: what most addresses are, and needs no closer look
 _IN_XTEXT = re.compile(r"[^!-*,-<>-~]")  # what xtext cannot hold as it is (RFC 3461 §4)
 _IN_UTF8_XTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")  # likewise of an address outside ASCII (RFC 6533 §3)
@@ -21,8 +22,7 @@ _IN_UTF8_XTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")  # likewise of an address outs
 
 def address_fault(address: str) -> str:
     """Say what keeps an address from going into an envelope exactly as it is; empty when nothing does."""
-    odd = next((c for c in address if not c.isprintable() or unicodedata.category(c)[0] in "CZ"), "")
-    if odd:
+    if not _SIMPLE.fullmatch(address) and (odd := next(filter(_is_odd, address), "")):
         return f"holds the character U+{ord(odd):04X}, which no envelope can carry"
     local, at, domain = address.rpartition("@")
     if not at or not _LOCAL_PART.fullmatch(local) or len(local.encode()) > 64:
@@ -30,6 +30,10 @@ def address_fault(address: str) -> str:
     if not (_DOMAIN.fullmatch(domain) or _LITERAL.fullmatch(domain)) or len(address.encode()) > 254:
         return "has no well-formed domain"
     return ""
+
+
+def _is_odd(character: str) -> bool:
+    return not character.isprintable() or unicodedata.category(character)[0] in "CZ"
 
 
 def content_fault(content: bytes) -> str:
