@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import smtplib
 import socket
@@ -83,7 +84,8 @@ def postfix_sink() -> Iterator[int]:
     assert program is not None
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    process = subprocess.Popen([program, f"127.0.0.1:{port}", "100"], stderr=subprocess.DEVNULL)
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to run as root
+    process = subprocess.Popen([program, *user, f"127.0.0.1:{port}", "100"], stderr=subprocess.DEVNULL)
     try:
         _await_port(port)
         yield port
