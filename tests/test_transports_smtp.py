@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from faults.server import (
     DROP,
+    MODES,
     OFFERS,
     SILENCE,
     TAKE_AND_DROP,
@@ -32,60 +33,15 @@ from faults.server import (
 )
 from newsletter.config import Config
 from newsletter.errors import ConfigError, TransportError
-from newsletter.model import Message, Outcome, Receipt, Stage
+from newsletter.model import Outcome, Receipt, Stage
 from newsletter.transports import TransportContext
 from newsletter.transports.smtp import SmtpTransport
 from newsletter.transports.smtp.envelope import address_fault, content_fault, stuff
+from talking import Ground, check_truth, message
 
 PublicationFactory = Callable[..., Config]
 Table = Mapping[tuple[Stage, int], Act]
-QUICK = dict.fromkeys(Stage, 0.3)
 A, D, R, U, N = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REFUSED, Outcome.UNKNOWN, Outcome.NOT_SENT
-
-
-def message(key: int, *, content: bytes = b"") -> Message:
-    """Make a small message."""
-    head = f"Message-ID: <1.{key}@example.com>\r\n\r\n".encode()
-    return Message(
-        key=key,
-        sender=f"b+{key}@example.com",
-        recipient=f"reader{key}@example.org",
-        content=content or head + b"Hello\r\n",
-    )
-
-
-class Ground:
-    """A server, and transports that talk to it."""
-
-    def __init__(self, server: FaultServer, config: Config) -> None:
-        self.server = server
-        self.config = config
-        self.error: TransportError | None = None
-        self.timeouts: Mapping[Stage, float] = QUICK
-
-    def transport(self, timeouts: Mapping[Stage, float] | None = None) -> SmtpTransport:
-        """Make a transport with short timeouts."""
-        return SmtpTransport(TransportContext(config=self.config), timeouts=timeouts or self.timeouts)
-
-    def send(self, *messages: Message) -> list[Receipt]:
-        """Send as the engine does: a connection that broke is made anew for what was not taken."""
-        receipts: list[Receipt] = []
-        left = list(messages)
-        while left:
-            try:
-                with self.transport() as transport:
-                    receipts.extend(transport.send(iter_popping(left)))
-            except TransportError as e:
-                if self.error is not None and not receipts:
-                    raise
-                self.error = e
-        return receipts
-
-
-def iter_popping(left: list[Message]) -> Iterator[Message]:
-    """Give messages and forget each that was taken."""
-    while left:
-        yield left.pop(0)
 
 
 @pytest.fixture
@@ -164,26 +120,68 @@ FAULTS: list[tuple[str, Stage, Act, Outcome, Stage, int]] = [
 ]
 
 
+@pytest.mark.parametrize("mode", ["plain", "pipelined"])
 @pytest.mark.parametrize(
     ("where", "act", "outcome", "stage", "accepted"),
     [row[1:] for row in FAULTS],
     ids=[row[0] for row in FAULTS],
 )
 def test_one_fault_costs_one_message_its_certain_outcome(
-    ground: Callable[..., Any], where: Stage, act: Act, outcome: Outcome, stage: Stage, accepted: int
+    ground: Callable[..., Any],
+    where: Stage,
+    act: Act,
+    outcome: Outcome,
+    stage: Stage,
+    accepted: int,
+    mode: str,
 ) -> None:
-    with ground(at(where, act)) as here:
+    shifted = mode == "pipelined" and act is TWICE  # noticed at the next reply of another kind
+    with ground(at(where, act), offers=MODES[mode]) as here:
         receipts = here.send(message(1), message(2), message(3))
-        assert [r.key for r in receipts] == [1, 2, 3]
-        assert [r.outcome for r in receipts] == [A, outcome, A]
-        assert receipts[1].stage is stage
-        assert receipts[1].server == f"127.0.0.1:{here.server.port}"
-        assert receipts[1].text
-        assert receipts[1].suppress is (outcome is R)
         log = here.server.accepted()
-    assert sum(log.values()) == accepted
+        assert receipts[1].server == f"127.0.0.1:{here.server.port}"
+    assert [r.key for r in receipts] == [1, 2, 3]
+    check_truth(receipts, log, 3)
+    if shifted and where is Stage.END_OF_DATA:
+        assert {r.outcome for r in receipts} & {U, N}
+        return
+    if mode == "plain" or where is not Stage.END_OF_DATA:
+        assert [r.outcome for r in receipts] == [A, outcome, A]
+        assert sum(log.values()) == accepted
+    assert receipts[1].outcome is outcome
+    assert receipts[1].stage is stage or (shifted and receipts[1].stage is Stage.DATA)
+    assert receipts[1].text
+    assert receipts[1].suppress is (outcome is R)
     assert log[2] == (1 if act.take else 0)
-    assert max(log.values()) == 1
+
+
+def what_becomes_of_a_chunk(where: Stage, act: Act, outcome: Outcome) -> set[Outcome]:
+    """Say what may be made of a fault when the message itself went along with its envelope."""
+    if outcome is A or act is TWICE:
+        return {A, U}
+    if where is Stage.DATA:  # never asked for
+        return {A}
+    hangs_up = act.say.startswith(b"421")
+    return {outcome, U} if hangs_up else {outcome} if act.say[:1] in b"45" and act.say else {U}
+
+
+@pytest.mark.parametrize(
+    ("where", "act", "outcome"),
+    [row[1:4] for row in FAULTS],
+    ids=[row[0] for row in FAULTS],
+)
+def test_one_fault_among_several_on_their_way(
+    ground: Callable[..., Any], where: Stage, act: Act, outcome: Outcome
+) -> None:
+    with ground({(where, 4): act}, offers=MODES["chunked"]) as here:
+        receipts = here.send(*map(message, range(1, 9)))
+        check_truth(receipts, here.server.accepted(), 8)
+        assert here.server.commands[-2].startswith(b"BDAT") or here.server.count(Stage.GREETING) > 1
+    outcomes = {r.key: r.outcome for r in receipts}
+    assert {outcomes[1], outcomes[2], outcomes[3]} == {A}
+    assert outcomes[4] in what_becomes_of_a_chunk(where, act, outcome)
+    assert [r.key for r in receipts] == list(range(1, 9))
+    assert sum(one is not A for one in outcomes.values()) <= 4
 
 
 def test_an_answer_with_a_farewell_behind_it_counts(ground: Callable[..., Any]) -> None:

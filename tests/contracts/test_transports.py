@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from faults.server import FaultServer
+from faults.server import MODES, FaultServer
 from newsletter.config import Config
 from newsletter.errors import ConfigError
 from newsletter.model import Message, Outcome, Receipt
@@ -69,7 +69,7 @@ def smtp_maker(publication: PublicationFactory, port: int) -> Callable[[], Trans
     return lambda: SmtpTransport(TransportContext(config=config))
 
 
-@pytest.fixture(params=["memory", "console", "maildir", "aiosmtpd", "fault server"])
+@pytest.fixture(params=["memory", "console", "maildir", "aiosmtpd", *MODES])
 def carrier(
     request: pytest.FixtureRequest, publication: PublicationFactory, tmp_path: Path
 ) -> Iterator[Carrier]:
@@ -99,7 +99,7 @@ def carrier(
         finally:
             controller.stop()
     else:
-        with FaultServer(tmp_path / "accepted") as server:
+        with FaultServer(tmp_path / "accepted", offers=MODES[request.param]) as server:
             yield smtp_maker(publication, server.port), (lambda: server.contents)
 
 
@@ -154,7 +154,7 @@ def test_messages_are_taken_only_when_their_turn_has_come(carrier: Carrier) -> N
     taken: list[int] = []
 
     def source() -> Iterator[Message]:
-        for key in (1, 2, 3):
+        for key in range(1, 12):
             taken.append(key)
             yield message(key)
 
@@ -162,7 +162,34 @@ def test_messages_are_taken_only_when_their_turn_has_come(carrier: Carrier) -> N
         receipts = transport.send(source())
         assert taken == []
         for count, receipt in enumerate(receipts, 1):
-            assert receipt.key == taken[len(taken) - 1] == count
+            assert receipt.key in taken
+            assert len(taken) <= count - 1 + transport.capabilities.window
+
+
+class Slow:
+    """A source whose turns have not come: what is on its way is ended before each."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[Message]:
+        for key in range(1, self.count + 1):
+            self.taken += 1
+            yield message(key)
+
+    def is_ready(self) -> bool:
+        """Never."""
+        return False
+
+
+def test_a_source_that_is_not_ready_is_asked_when_nothing_is_on_its_way(carrier: Carrier) -> None:
+    connect, arrived = carrier
+    source = Slow(8)
+    with connect() as transport:
+        for count, _ in enumerate(transport.send(source), 1):
+            assert source.taken == count
+    assert len(arrived()) == 8
 
 
 def test_an_error_of_the_source_passes_through(carrier: Carrier) -> None:

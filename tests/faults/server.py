@@ -2,7 +2,8 @@
 
 The table maps (stage, nth) to an action; `nth` counts from 1 over the whole life of the server, 0 means every
 time. What is accepted is appended to a file, one `KEY RECIPIENT` line a message, KEY from its Message-ID
-`<ISSUE.KEY@…>`: the witness against which a ledger is checked.
+`<ISSUE.KEY@…>`: the witness against which a ledger is checked. Commands may come in one piece (PIPELINING), and
+messages by BDAT (CHUNKING); each has its replies in turn, and what nobody is left to receive is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from typing import Self
 from newsletter.model import Stage
 
 MESSAGE_ID = re.compile(rb"^Message-ID: <[0-9]+\.([0-9]+)@", re.MULTILINE | re.IGNORECASE)
-OFFERS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "SIZE 10000000")
+PLAIN = ("8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "SIZE 10000000")
+OFFERS = ("PIPELINING", *PLAIN)
+CHUNKED = ("CHUNKING", *OFFERS)
+MODES = {"plain": PLAIN, "pipelined": OFFERS, "chunked": CHUNKED}
+NOBODY = b"554 5.5.1 no valid recipients\r\n"
 USUAL: dict[Stage, bytes] = {
     Stage.GREETING: b"220 sink.test ESMTP\r\n",
     Stage.STARTTLS: b"220 2.0.0 go ahead\r\n",
@@ -40,6 +45,7 @@ COMMANDS: dict[bytes, Stage] = {
     b"MAIL": Stage.MAIL,
     b"RCPT": Stage.RCPT,
     b"DATA": Stage.DATA,
+    b"BDAT": Stage.END_OF_DATA,
 }
 
 
@@ -85,6 +91,7 @@ class FaultServer:
     table: Table = field(default_factory=dict)
     offers: tuple[str, ...] = OFFERS
     tls: ssl.SSLContext | None = None
+    lenient: bool = False  # takes DATA even when nobody is left to receive it (RFC 2920 §3.1)
     watch: Callable[[Stage, int], None] | None = None  # told of each point before the server acts
     commands: list[bytes] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
@@ -176,6 +183,7 @@ class _Talk:
         self.server = server
         self.sock = sock
         self.buffer = b""
+        self.sender = False  # MAIL was taken
         self.recipient = b""
 
     def run(self) -> None:
@@ -189,15 +197,33 @@ class _Talk:
                 self.sock.sendall(b"221 2.0.0 bye\r\n")
                 return
             if stage is None:
+                if verb == b"RSET":
+                    self.reset()
                 self.sock.sendall(b"250 2.0.0 ok\r\n" if verb == b"RSET" else b"500 5.5.2 what\r\n")
-                continue
-            if stage is Stage.RCPT:
-                self.recipient = line[len(b"RCPT TO:<") : line.index(b">")]
-            usual = self.point(stage)
-            if usual and stage is Stage.STARTTLS and self.server.tls is not None:
-                self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
-            if usual and stage is Stage.DATA:
-                self.data()
+            elif stage is Stage.END_OF_DATA:
+                self.chunk(int(line.split(b" ")[1]))
+            else:
+                self.command(stage, line)
+
+    def command(self, stage: Stage, line: bytes) -> None:
+        if (stage is Stage.MAIL and self.sender) or (stage is Stage.RCPT and not self.sender):
+            self.sock.sendall(b"503 5.5.1 out of order\r\n")
+            return
+        if stage is Stage.DATA and not self.recipient and not self.server.lenient:
+            self.sock.sendall(NOBODY)
+            return
+        usual = self.point(stage)
+        if usual and stage is Stage.MAIL:
+            self.sender = True
+        if usual and stage is Stage.RCPT:
+            self.recipient = line[len(b"RCPT TO:<") : line.index(b">")]
+        if usual and stage is Stage.STARTTLS and self.server.tls is not None:
+            self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
+        if usual and stage is Stage.DATA:
+            self.data()
+
+    def reset(self) -> None:
+        self.sender, self.recipient = False, b""
 
     def point(self, stage: Stage) -> bool:
         """Act as the table says of this point; return whether the usual happened."""
@@ -225,10 +251,26 @@ class _Talk:
             while not self.buffer:  # the client has begun
                 self.buffer = self.sock.recv(1)
             self.do(early)
-        content = self.read_until(b"\r\n.\r\n") + b"\r\n"
+        if not self.recipient:
+            self.end(self.read_until(b".\r\n"))
+        else:
+            self.end(self.read_until(b"\r\n.\r\n") + b"\r\n")
+
+    def chunk(self, size: int) -> None:
+        while len(self.buffer) < size:
+            self.receive()
+        content, self.buffer = self.buffer[:size], self.buffer[size:]
+        self.end(content)
+
+    def end(self, content: bytes) -> None:
+        recipient = self.recipient
+        if not recipient:  # a BDAT that was refused leaves its transaction open
+            self.sock.sendall(NOBODY)
+            return
+        self.reset()
         act = self.server.next(Stage.END_OF_DATA)
         if act is None or act.take:
-            self.server.take(content, self.recipient)
+            self.server.take(content, recipient)
         if act is None:
             self.sock.sendall(USUAL[Stage.END_OF_DATA])
         else:
@@ -241,12 +283,15 @@ class _Talk:
 
     def read_until(self, end: bytes) -> bytes:
         while end not in self.buffer:
-            data = self.sock.recv(65536)
-            if not data:
-                raise _Gone
-            self.buffer += data
+            self.receive()
         found, _, self.buffer = self.buffer.partition(end)
         return found
+
+    def receive(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise _Gone
+        self.buffer += data
 
 
 def read_log(log: Path) -> Counter[int]:

@@ -16,15 +16,18 @@ from typing import ClassVar
 import pytest
 
 from faults.ground import NOW, issue_state, raise_epoch, states
-from faults.server import read_log
+from faults.server import MODES, read_log
 from faults.witness import check, release_to
 from newsletter.deliver import retry
 from newsletter.model import DeliveryState, IssueState, Stage
 from newsletter.store import open_store
+from newsletter.transports.smtp.transactions import CHUNKED, PIPELINED
 
 TESTS = Path(__file__).parent.parent
 CONNECTIONS = 4
+WINDOW = PIPELINED * CONNECTIONS  # messages in flight with what the server offers
 MOMENTS = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BODY, Stage.END_OF_DATA)
+CHUNKED_MOMENTS = (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)
 
 
 class Sender:
@@ -92,23 +95,27 @@ def kill_at(
     return watch
 
 
-@pytest.mark.parametrize(("on_crash", "kills", "count"), [("presume", 20, 500), ("hold", 6, 200)])
+@pytest.mark.parametrize(
+    ("on_crash", "kills", "count", "mode"),
+    [("presume", 20, 500, "pipelined"), ("hold", 6, 200, "pipelined"), ("presume", 6, 300, "chunked")],
+)
 def test_nobody_is_lost_or_doubled_by_kills(
-    on_crash: str, kills: int, count: int, request: pytest.FixtureRequest, tmp_path: Path
+    on_crash: str, kills: int, count: int, mode: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    moments, window = (MOMENTS, WINDOW) if mode == "pipelined" else (CHUNKED_MOMENTS, CHUNKED * CONNECTIONS)
     url = request.getfixturevalue("sqlite_url" if on_crash == "presume" else "postgres_url")
     chance, log = random.Random(kills), tmp_path / "accepted"
     doubts = 0
-    with open_store(url) as store, release_to(store, count, log) as (issue_id, server):
+    with open_store(url) as store, release_to(store, count, log, offers=MODES[mode]) as (issue_id, server):
         for kill in range(kills):
             here: list[Sender] = []
-            stage = chance.choice(MOMENTS)
+            stage = chance.choice(moments)
             moment = (stage, server.count(stage) + chance.randint(1, count * 4 // 5 // kills))
             server.watch = kill_at(lambda here=here: here[0], moment, chance.choice((0.0, 0.002, 0.01)))  # type: ignore[misc]
             here.append(Sender(url, issue_id, server.port, on_crash))
             assert here[0].end() == -signal.SIGKILL, f"kill {kill} at {moment}"
             stand = check(store, issue_id, log)
-            assert stand[DeliveryState.ATTEMPTING] <= CONNECTIONS
+            assert stand[DeliveryState.ATTEMPTING] <= window
             doubts += stand[DeliveryState.ATTEMPTING]
         server.watch = None
         assert Sender(url, issue_id, server.port, on_crash).end() == 0
@@ -176,7 +183,7 @@ def test_a_frozen_sender_that_was_replaced_changes_nothing_when_it_wakes(
         here.append(Sender(store_url, issue_id, server.port))
         assert here[0].end() == 3
         assert states(store, issue_id) == before[0][0]
-        assert sum(read_log(log).values()) <= before[0][1] + CONNECTIONS
+        assert sum(read_log(log).values()) <= before[0][1] + WINDOW
         check(store, issue_id, log)
         assert Sender(store_url, issue_id, server.port).end() == 0
         assert check(store, issue_id, log) == {DeliveryState.ACCEPTED: 200}
@@ -193,5 +200,5 @@ def test_a_resend_is_byte_identical(sqlite_url: str, tmp_path: Path) -> None:
         server.watch = None
         assert Sender(sqlite_url, issue_id, server.port, "resend").end() == 0
         twice = [content for content, copies in Counter(server.contents).items() if copies == 2]
-        assert 1 <= len(twice) <= CONNECTIONS
+        assert 1 <= len(twice) <= WINDOW
         assert len(set(server.contents)) == 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from faults.ground import NOW, add_readers, make_issue
-from faults.server import FaultServer, Table, read_log
+from faults.server import OFFERS, FaultServer, Table, read_log
 from newsletter.deliver import release
 from newsletter.model import DeliveryState
 from newsletter.store import Store, schema
@@ -19,13 +19,13 @@ from newsletter.store.deliveries import RETRIED
 
 @contextmanager
 def release_to(
-    store: Store, count: int, log: Path, table: Table | None = None
+    store: Store, count: int, log: Path, table: Table | None = None, *, offers: tuple[str, ...] = OFFERS
 ) -> Iterator[tuple[int, FaultServer]]:
     """Release an issue to this many readers, with a server that logs what it accepts."""
     add_readers(store, count)
     issue_id = make_issue(store)
     release(store, issue_id, now=NOW)
-    with FaultServer(log, table or {}) as server:
+    with FaultServer(log, table or {}, offers) as server:
         yield issue_id, server
 
 

@@ -57,7 +57,8 @@ class Connection:
             run.open.add(transport)
             stack.callback(run.open.discard, transport)
             try:
-                for receipt in transport.send(self.messages()):
+                run.widen(transport.capabilities.window)
+                for receipt in transport.send(_Turns(run, self.messages())):
                     self.settle(self.flying.pop(receipt.key), receipt)
             finally:
                 while self.flying:
@@ -112,6 +113,21 @@ class Connection:
             self.failures = 0
         if reason:
             run.hold(reason)
+
+
+class _Turns:
+    """Messages in the order of their turns, which a transport may ask about."""
+
+    def __init__(self, run: Run, messages: Iterator[Message]) -> None:
+        self._run = run
+        self._messages = messages
+
+    def __iter__(self) -> Iterator[Message]:
+        return self._messages
+
+    def is_ready(self) -> bool:
+        """Tell whether the next need not wait for its turn."""
+        return self._run.is_turn()
 
 
 def _steps(delivery: Delivery, decision: Decision, attempt: Attempt) -> Iterator[Step]:

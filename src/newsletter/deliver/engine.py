@@ -179,6 +179,15 @@ class Run:
             self._next_turn = turn + 1 / self.options.rate_per_second
         return not self.over.wait(max(0.0, turn - time.monotonic()))
 
+    def is_turn(self) -> bool:
+        """Tell whether the next message need not wait for its turn."""
+        return self.options.rate_per_second is None or time.monotonic() >= self._next_turn
+
+    def widen(self, window: int) -> None:
+        """Take note of how many messages a connection may have on its way: so many doubts are one event."""
+        with self._judging:
+            self._breaker.doubts_allowed = max(3, self.options.connections) * window
+
     def judge(self, delivery: Delivery, receipt: Receipt, attempt: Attempt) -> tuple[Decision, str]:
         """Decide what a receipt means, and why the issue must stop for it (mostly empty)."""
         key = delivery.reader.subscriber_id

@@ -21,7 +21,8 @@ from newsletter.model import Message, Receipt
 class Capabilities:
     """What a transport can carry; what it cannot, it refuses instead of dropping.
 
-    `max_size` in bytes (0: no limit known), `idempotent` when a resend under the same key is not a second copy
+    `max_size` in bytes (0: no limit known), `window` the most messages taken and not answered at any time,
+    `idempotent` when a resend under the same key is not a second copy
     (true or false already before the transport is entered).
     """
 
@@ -30,6 +31,7 @@ class Capabilities:
     max_size: int = 0
     idempotent: bool = False
     dsn: bool = False
+    window: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,9 @@ class Transport(Protocol):
     def send(self, messages: Iterable[Message]) -> Iterator[Receipt]:
         """Take messages one by one and yield exactly one Receipt for each taken, in any order.
 
-        A message is taken only when the transport is ready to send it. Raises TransportError only when every
-        message taken has its Receipt.
+        A message is taken only when the transport is ready to send it, and never more than `window` of them
+        without their Receipts: each that was taken is in doubt when this process dies. Raises TransportError
+        only when every message taken has its Receipt.
         """
         ...
 
@@ -74,6 +77,51 @@ class Abortable(Protocol):
         outcome is unknown.
         """
         ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """Messages that may be slow in coming; for one that is, a transport first ends what it has begun."""
+
+    def is_ready(self) -> bool:
+        """Tell whether the next message would come without a wait for its turn."""
+        ...
+
+
+class Supply:
+    """Messages as a transport with a window takes them: an error of theirs waits for what is on its way."""
+
+    def __init__(self, messages: Iterable[Message]) -> None:
+        self._messages = iter(messages)
+        self._paced = messages if isinstance(messages, Paced) else None
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def is_ready(self) -> bool:
+        """Tell whether the next would come at once."""
+        return self._paced is None or self._paced.is_ready()
+
+    def is_over(self) -> bool:
+        """Tell whether no more will come."""
+        return self._ended
+
+    def take(self, *, keep_error: bool) -> Message | None:
+        """Return the next message, None at the end, which an error is too when it is kept for later."""
+        try:
+            message = next(self._messages, None)
+        except BaseException as e:
+            self._ended = True
+            if not keep_error:
+                raise
+            self._error = e
+            return None
+        self._ended = message is None
+        return message
+
+    def finish(self) -> None:
+        """Raise the error that was kept."""
+        if self._error is not None:
+            raise self._error
 
 
 def transport_factory(config: Config, name: str) -> Callable[[], Transport]:

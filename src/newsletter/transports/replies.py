@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from newsletter.model import Outcome, Receipt, Stage
 
@@ -32,6 +33,7 @@ _NO_SUCH_USER = re.compile(
 _FULL = re.compile(r"quota|mailbox.{0,20}\bfull\b|over\s?limit|storage limit", re.IGNORECASE)
 _GREYLIST = re.compile(r"grey-?\s?list|gray-?\s?list", re.IGNORECASE)
 _OUT_OF_STEP = frozenset({"5.5.1", "5.5.2", "5.5.5"})  # not 5.5.0, which large providers say of a mailbox
+_POSITIVE = {Stage.MAIL: 2, Stage.RCPT: 2, Stage.DATA: 3, Stage.END_OF_DATA: 2}
 _BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 
 
@@ -93,6 +95,7 @@ ODD_CONTENT = Verdict(Blame.CONTENT, Outcome.NOT_SENT)
 OUR_FAULT = Verdict(Blame.ISSUE, Outcome.NOT_SENT)
 
 
+@lru_cache(512)  # a server says the same few lines all day
 def parse_line(line: bytes) -> tuple[int, bool, str] | None:
     """Read one line of a reply as (code, whether more lines follow, text); None when it is malformed."""
     if len(line) > LINE_LIMIT or not line.endswith(b"\r\n"):
@@ -111,20 +114,24 @@ def one_line(raw: bytes) -> str:
 
 def compose_reply(code: int, lines: list[str]) -> Reply:
     """Put the lines of a reply together, its enhanced code apart when it agrees with the code."""
+    return _compose(code, tuple(lines))
+
+
+@lru_cache(512)
+def _compose(code: int, lines: tuple[str, ...]) -> Reply:
     found = _ENHANCED.match(lines[0]) if lines else None
     enhanced = found[1] if found and found[1][0] == str(code)[0] else ""
     if enhanced:
-        lines = [line.removeprefix(enhanced).strip() for line in lines]
+        lines = tuple(line.removeprefix(enhanced).strip() for line in lines)
     return Reply(code, enhanced, " ".join(filter(None, lines))[:500])
 
 
 def judge(stage: Stage, reply: Reply) -> Verdict:
     """Say what a reply to MAIL, RCPT, DATA or the end of data means; see docs on delivery for the table."""
-    positive = {Stage.MAIL: 2, Stage.RCPT: 2, Stage.DATA: 3, Stage.END_OF_DATA: 2}.get(stage)
     kind = reply.code // 100
     if reply.code == 421:
         return LOST_CONNECTION
-    if kind == positive:
+    if kind == _POSITIVE.get(stage):
         return TAKEN
     if kind in (2, 3):  # out of place
         return DOUBT if stage is Stage.END_OF_DATA else LOST_CONNECTION

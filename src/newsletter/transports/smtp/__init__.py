@@ -1,7 +1,7 @@
-"""SMTP: one connection to one server, one transaction at a time, and the truth about each.
+"""SMTP: one connection to one server, as many messages on their way as it allows, and the truth about each.
 
 A receipt says in which stage a message failed, and whom that blames. What the server can still take is
-certain (`not sent`) until the final dot is written; from then on silence means `unknown`.
+certain (`not sent`) until the last octet of a message is written; from then on silence means `unknown`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Self
 
 from newsletter.config import SmtpConfig, read_secret
 from newsletter.errors import ConfigError, TransportError
-from newsletter.model import Message, Outcome, Receipt, Stage
-from newsletter.transports import Capabilities, TransportContext
-from newsletter.transports.replies import Blame, Reply, Verdict, judge
-from newsletter.transports.smtp.envelope import address_fault, content_fault, needs_smtputf8, stuff
-from newsletter.transports.smtp.wire import TIMEOUTS, Wire
+from newsletter.model import Message, Receipt, Stage
+from newsletter.transports import Capabilities, Supply, TransportContext
+from newsletter.transports.replies import Reply
+from newsletter.transports.smtp.envelope import objection
+from newsletter.transports.smtp.transactions import Conversation, receipt_of, window_of
+from newsletter.transports.smtp.wire import TIMEOUTS, Stopped, Wire
 
 
 class SmtpTransport:
@@ -37,6 +38,7 @@ class SmtpTransport:
         self._per_connection = context.config.delivery.per_connection
         self._timeouts = timeouts
         self._wire: Wire | None = None
+        self._talk: Conversation | None = None
         self._carried = 0
         self._aborted = False
         self._capabilities = Capabilities()
@@ -66,16 +68,22 @@ class SmtpTransport:
 
     def send(self, messages: Iterable[Message]) -> Iterator[Receipt]:
         """Carry messages, each taken only when the connection stands ready for it."""
-        source = iter(messages)
-        while not self._aborted:
-            wire = self._ready()
-            message = next(source, None)
-            if message is None:
-                return
-            receipt, broken = self._carry(wire, message)
-            yield receipt
-            if broken and not self._aborted:
-                raise self._error(wire.stage, broken)
+        supply = Supply(messages)
+        try:
+            while True:
+                talk = self._talk
+                if talk is None or not talk.busy:
+                    supply.finish()
+                    if self._aborted or supply.is_over():
+                        return
+                    talk = self._ready()
+                receipts, broken = self._step(talk, supply)
+                yield from receipts
+                if broken and not self._aborted:
+                    raise broken
+        finally:
+            if self._wire is not None and self._talk is not None and self._talk.busy:
+                self._wire.close()  # whoever took the receipts left in the middle
 
     # The connection
 
@@ -83,18 +91,18 @@ class SmtpTransport:
     def _name(self) -> str:
         return f"{self._server.host}:{self._server.port}"
 
-    def _ready(self) -> Wire:
-        """Return a connection that stands, renewed when it has carried its share."""
+    def _ready(self) -> Conversation:
+        """Return an idle connection that stands, renewed when it has carried its share."""
         if self._wire is not None and self._carried >= self._per_connection:
             self._wire.leave()
             self._connect()
-        if self._wire is None or not self._wire.is_quiet():
-            words = self._wire.last_words if self._wire is not None else ""
-            raise self._error(Stage.LOCAL, words or "the server closed the connection")
-        return self._wire
+        if self._wire is None or self._talk is None or not self._wire.is_quiet():
+            raise self._error(Stage.LOCAL, "the server closed the connection")
+        return self._talk
 
     def _connect(self) -> None:
         wire = self._wire = Wire(self._server.local_hostname, self._timeouts)
+        self._talk = None
         self._carried = 0
         try:
             tls = self._tls() if self._server.security != "none" else None
@@ -122,7 +130,9 @@ class SmtpTransport:
             eight_bit="8bitmime" in features,
             max_size=int(size) if size.isascii() and size.isdigit() else 0,
             dsn="dsn" in features,
+            window=window_of(features),
         )
+        self._talk = Conversation(wire, self._capabilities, self._name)
 
     def _greet(self, wire: Wire) -> None:
         wire.enter(Stage.EHLO)
@@ -174,101 +184,54 @@ class SmtpTransport:
             what, where=place, remedy=remedy or "Check the server and [smtp]", lasting=lasting
         )
 
-    # One message
+    # Messages
 
-    def _carry(self, wire: Wire, message: Message) -> tuple[Receipt, str]:
-        """Return the receipt, and why the connection is of no more use (empty when it is)."""
-        local = self._objection(message)
-        if local is not None:
-            return local, ""
+    def _step(self, talk: Conversation, supply: Supply) -> tuple[list[Receipt], TransportError | None]:
+        """Take one message or hear one reply; return the receipts, and why the connection must end."""
+        wire = self._wire
+        assert wire is not None
+        try:
+            if self._may_take(talk, wire, supply):
+                receipt = self._take(talk, supply)
+            else:
+                receipt = talk.advance() if talk.busy else None
+            receipts = [] if receipt is None else [receipt]
+        except Stopped as e:
+            receipts = list(talk.stop(str(e)))
+        except (OSError, smtplib.SMTPException) as e:
+            return self._lose(talk, wire, e)
+        if talk.busy or not talk.retired:
+            return receipts, None
+        wire.close()
+        return receipts, self._error(wire.stage, talk.retired)
+
+    def _may_take(self, talk: Conversation, wire: Wire, supply: Supply) -> bool:
+        """Tell whether to take a message before the next reply is read: never when one is there to be read."""
+        if self._aborted or supply.is_over() or not talk.has_room():
+            return False
+        if not talk.busy:
+            return True
+        return self._carried < self._per_connection and supply.is_ready() and not wire.has_spoken()
+
+    def _take(self, talk: Conversation, supply: Supply) -> Receipt | None:
+        message = supply.take(keep_error=talk.busy)
+        if message is None:
+            return None
+        said = objection(message, self._capabilities)
+        if said is not None:
+            return receipt_of(message, self._name, said)
         self._carried += 1
-        try:
-            stage, reply, verdict = self._transact(wire, message)
-        except (OSError, smtplib.SMTPException) as e:
-            stage, reason = wire.stage, _reason(e)
-            wire.close()
-            outcome = Outcome.UNKNOWN if stage is Stage.END_OF_DATA else Outcome.NOT_SENT
-            return self._receipt(message, outcome, stage, Reply(0, "", reason)), reason
-        receipt = self._receipt(message, verdict.outcome, stage, reply, suppress=verdict.suppress)
-        return receipt, self._clear(wire, stage, reply, verdict)
+        talk.begin(message)
+        return None
 
-    def _transact(self, wire: Wire, message: Message) -> tuple[Stage, Reply, Verdict]:
-        mail = f"MAIL FROM:<{message.sender}>{self._parameters(message)}"
-        for stage, command in (
-            (Stage.MAIL, mail),
-            (Stage.RCPT, f"RCPT TO:<{message.recipient}>"),
-            (Stage.DATA, "DATA"),
-        ):
-            reply = wire.ask(stage, command.encode())
-            verdict = judge(stage, reply)
-            if verdict.outcome is not Outcome.ACCEPTED:
-                return stage, reply, verdict
-        wire.write_body(stuff(message.content))
-        reply = wire.end_data()
-        return Stage.END_OF_DATA, reply, judge(Stage.END_OF_DATA, reply)
-
-    def _parameters(self, message: Message) -> str:
-        offered = self._capabilities
-        words = [f"SIZE={len(message.content)}"] if offered.max_size else []
-        if not message.content.isascii() and offered.eight_bit:
-            words.append("BODY=8BITMIME")
-        if needs_smtputf8(message):
-            words.append("SMTPUTF8")
-        return "".join(f" {word}" for word in words)
-
-    def _clear(self, wire: Wire, stage: Stage, reply: Reply, verdict: Verdict) -> str:
-        """Make the connection ready for the next transaction, or say why it cannot be."""
-        if verdict.blame is Blame.CONNECTION and reply.enhanced != "4.5.3":
-            wire.close()
-            return str(reply)
-        if stage is Stage.END_OF_DATA:
-            return wire.last_words
-        try:
-            answer = wire.ask(Stage.MAIL, b"RSET")
-        except (OSError, smtplib.SMTPException) as e:
-            wire.close()
-            return _reason(e)
-        if answer.code != 250:
-            wire.close()
-            return str(answer)
-        return ""
-
-    def _objection(self, message: Message) -> Receipt | None:
-        """Refuse, before a word is said to the server, what cannot be carried unchanged.
-
-        What would be so for every reader is said as the server would have said it to MAIL: our own fault.
-        """
-        offered, content = self._capabilities, message.content
-        if message.sender and (fault := address_fault(message.sender)):
-            reply = Reply(553, "5.1.7", f"the sender's address {fault}")
-            return self._receipt(message, Outcome.NOT_SENT, Stage.MAIL, reply)
-        if 0 < offered.max_size < len(content):
-            text = f"the server takes {offered.max_size} octets at most, the message has {len(content)}"
-            return self._receipt(message, Outcome.NOT_SENT, Stage.MAIL, Reply(552, "5.3.4", text))
-        text = ""
-        if fault := address_fault(message.recipient):
-            text = f"the address {fault}"
-        elif fault := content_fault(content):
-            text = f"the message {fault}"
-        elif needs_smtputf8(message) and not offered.smtputf8:
-            text = "the address or a header is not ASCII and the server does not offer SMTPUTF8"
-        elif not content.isascii() and not offered.eight_bit:
-            text = "the message is not ASCII and the server does not offer 8BITMIME"
-        return self._receipt(message, Outcome.REFUSED, Stage.LOCAL, Reply(0, "", text)) if text else None
-
-    def _receipt(
-        self, message: Message, outcome: Outcome, stage: Stage, reply: Reply, *, suppress: bool = False
-    ) -> Receipt:
-        return Receipt(
-            key=message.key,
-            outcome=outcome,
-            stage=stage,
-            server=self._name,
-            code=reply.code,
-            enhanced=reply.enhanced,
-            text=reply.text,
-            suppress=suppress,
-        )
+    def _lose(
+        self, talk: Conversation, wire: Wire, error: OSError | smtplib.SMTPException
+    ) -> tuple[list[Receipt], TransportError | None]:
+        reason = _reason(error)
+        receipts = list(talk.lose(reason, error))
+        stage = receipts[0].stage if receipts else wire.stage
+        wire.close()
+        return receipts, self._error(stage, talk.retired or reason)
 
 
 def _reason(error: OSError | smtplib.SMTPException) -> str:

@@ -1,8 +1,8 @@
 """The wire to one SMTP server: the standard library's client with a stage, a deadline for each, and no trust.
 
-`smtplib` gives EHLO and AUTH; here are the socket, TLS, and a reader of replies that
-accepts exactly one well-formed reply for each command. Whatever else arrives ends the connection, so that a
-reply is never taken for the answer to another command.
+`smtplib` gives EHLO and AUTH; here are the socket, TLS, and a reader of replies that accepts only well-formed
+ones. Who writes several commands at once counts the replies that must come; whatever else arrives ends the
+connection, so that a reply is never taken for the answer to another command.
 """
 
 from __future__ import annotations
@@ -34,10 +34,18 @@ TIMEOUTS: Mapping[Stage, float] = {
     Stage.END_OF_DATA: 600,
     Stage.LOCAL: 0.5,  # saying QUIT
 }
+#: Octets a second below which a server that takes a message is given up, once its stage's time is over.
+SLOWEST = 2048
+_PIECE = 1 << 16
+_TAIL = 1 << 14
 
 
 class Malformed(smtplib.SMTPException):
     """The server broke the protocol: what is said next cannot be understood."""
+
+
+class Stopped(smtplib.SMTPServerDisconnected):
+    """Another thread wants an end: nothing more is written."""
 
 
 class Wire(smtplib.SMTP):
@@ -48,26 +56,42 @@ class Wire(smtplib.SMTP):
     def __init__(self, local_hostname: str, timeouts: Mapping[Stage, float]) -> None:
         super().__init__(local_hostname=local_hostname or "localhost")
         self.stage = Stage.CONNECT
-        self.last_words = ""  # an announcement that came behind an answer: a 421
+        self.unanswered = 0  # messages whose end was (perhaps) written and whose answer was not read
+        self.left = 0  # octets of the last write that were certainly not written
         self._named = bool(local_hostname)
         self._timeouts = timeouts
-        self._deadline = 0.0
+        self._read_by = self._write_by = 0.0
         self._buffer = b""
+        self._end: Exception | None = None  # why nothing more can be read, when that is so
         self._guard = threading.Lock()
         self._aborted = False
 
-    def enter(self, stage: Stage) -> None:
-        """Begin a stage: its time runs from now."""
+    def enter(self, stage: Stage, octets: int = 0) -> None:
+        """Begin a stage in which we write: its time runs from now, longer by what so many octets may take."""
         with self._guard:
             if self._aborted:
-                raise smtplib.SMTPServerDisconnected("stopped")
+                raise Stopped("stopped")
             self.stage = stage
-        self._deadline = time.monotonic() + self._timeouts[stage]
+            waiting = self.unanswered
+        time_for = self._timeouts[stage]
+        if waiting:  # the server may be busy with the message before
+            time_for = max(time_for, self._timeouts[Stage.END_OF_DATA])
+        self._read_by = self._write_by = time.monotonic() + time_for + octets / SLOWEST
+
+    def expect(self, stage: Stage, *, at_most: float | None = None) -> None:
+        """Begin to wait for a reply: the stage's time runs from now."""
+        with self._guard:
+            if self._aborted and not self.unanswered:
+                raise Stopped("stopped")
+            self.stage = stage
+        limit = self._timeouts[stage]
+        self._read_by = time.monotonic() + (limit if at_most is None else min(limit, at_most))
 
     def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> Reply:
         """Connect, with TLS from the start when a context is given, and return the greeting."""
         self.enter(Stage.CONNECT)
         self.sock = socket.create_connection((host, port), timeout=self._timeouts[Stage.CONNECT])
+        self.sock.setblocking(False)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._named:
             address = self.sock.getsockname()[0]
@@ -81,17 +105,16 @@ class Wire(smtplib.SMTP):
     def secure(self, host: str, context: ssl.SSLContext) -> None:
         """Put TLS on the socket, verified as the context says; nothing read before survives it."""
         assert self.sock is not None
-        self._stay_quiet()
+        self.stay_quiet()
         self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
-        self.sock.setblocking(False)
         while True:
             try:
                 self.sock.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                self._await(select.POLLIN)
+                self._await(select.POLLIN, self._read_by)
             except ssl.SSLWantWriteError:
-                self._await(select.POLLOUT)
+                self._await(select.POLLOUT, self._write_by)
         self.esmtp_features = {}
 
     def authenticate(self, username: str, password: str) -> Reply:
@@ -114,53 +137,112 @@ class Wire(smtplib.SMTP):
             f"the server offers no way to log in that we know ({' '.join(offered) or 'none at all'})"
         )
 
-    # One transaction
+    # Commands and messages
 
     def ask(self, stage: Stage, command: bytes) -> Reply:
         """Send one command of a stage and return its one reply."""
         if b"\r" in command or b"\n" in command:
             raise ValueError(f"a command of two lines: {command!r}")
         self.enter(stage)
-        self._stay_quiet()
-        self.send(command + b"\r\n")
+        self.stay_quiet()
+        self.write(command + b"\r\n")
         reply = self.read_reply()
         if self._buffer:
             raise self._too_much()
         return reply
 
-    def write_body(self, stuffed: bytes) -> None:
-        """Send the dot-stuffed message without its final dot."""
-        self.enter(Stage.BODY)
-        self.send(stuffed)
+    def write(self, data: bytes) -> None:
+        """Write all within the stage's time; `left` says afterwards what certainly did not go."""
+        if self.sock is None:
+            raise smtplib.SMTPServerDisconnected("the connection is closed")
+        view, self.left = memoryview(data), len(data)
+        veiled = isinstance(self.sock, ssl.SSLSocket)  # a failed write may then have gone all the same
+        while view:
+            piece = view[:_PIECE]
+            if veiled:
+                self.left = len(view) - len(piece)
+            try:
+                count = self.sock.send(piece)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._await(select.POLLOUT, self._write_by)
+            except ssl.SSLWantReadError:
+                self._await(select.POLLIN, self._write_by)
+            else:
+                view = view[count:]
+                self.left = len(view)
 
-    def end_data(self) -> Reply:
-        """Write the final dot and return the reply: from here to its last octet the outcome is in doubt."""
-        self._stay_quiet()
-        self.enter(Stage.END_OF_DATA)
-        self.send(b".\r\n")
-        reply = self.read_reply()
-        if self._buffer:
-            line = parse_line(self._buffer)
-            if line is None or line[0] != 421:
-                raise self._too_much()
-            self.last_words = f"421 {line[2]}"
+    def write_message(self, data: bytes, *, quietly: bool) -> None:
+        """Write what ends with a message's end of data: from its last octet to the answer there is doubt.
+
+        With `quietly` nothing may have been said when the end is written: the answer can only come after it.
+        """
+        tail = data
+        if len(data) > _PIECE:
+            self.write(data[:-_TAIL])
+            tail = data[-_TAIL:]
+        if quietly:
+            self.stay_quiet()
         with self._guard:
-            self.stage = Stage.LOCAL
-        return reply
+            if self._aborted:
+                raise Stopped("stopped")
+            self.unanswered += 1
+        try:
+            self.write(tail)
+        except BaseException:
+            if self.left:
+                self.note_answer()
+            raise
+
+    def note_answer(self) -> None:
+        """Take note that a message whose end was written is in doubt no more."""
+        with self._guard:
+            self.unanswered -= 1
+
+    def has_spoken(self) -> bool:
+        """Tell whether something is there to read, without waiting: part of a reply, or the end of it all."""
+        self._fill()
+        return bool(self._buffer) or self._end is not None
+
+    def has_line(self) -> bool:
+        """Tell whether a whole line is there to read, without waiting."""
+        with contextlib.suppress(smtplib.SMTPServerDisconnected):
+            self._fill()
+        return b"\n" in self._buffer
+
+    def is_over(self) -> bool:
+        """Tell whether the server left of itself, with nothing behind its last whole reply."""
+        return self._end is not None and not self._buffer and not self._aborted
 
     def is_quiet(self) -> bool:
         """Tell whether the connection still stands and the server has said nothing unasked."""
         try:
-            self._stay_quiet()
+            self.stay_quiet()
         except (OSError, smtplib.SMTPException):
             return False
-        return not self.last_words
+        return True
+
+    def stay_quiet(self) -> None:
+        """Refuse to go on when the server has gone or has said something unasked."""
+        self._fill()
+        if self._buffer:
+            raise self._too_much()
+        if self._end is not None:
+            raise self._end
+
+    def farewell(self) -> str:
+        """Return the 421 that came behind the last reply; anything else there is an error, nothing is not."""
+        if not self._buffer:
+            return ""
+        line = parse_line(self._buffer)
+        if line is None or line[0] != 421:
+            raise self._too_much()
+        return f"421 {line[2]}"
 
     def abort(self, *, doubt: bool) -> None:
         """Cut the connection from another thread; without `doubt`, not while an end of data is answered."""
         with self._guard:
             self._aborted = True
-            if self.sock is not None and (doubt or self.stage is not Stage.END_OF_DATA):
+            if self.sock is not None and (doubt or not self.unanswered):
                 with contextlib.suppress(OSError):  # it may be gone already
                     socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # the plain one, below any TLS
 
@@ -177,13 +259,9 @@ class Wire(smtplib.SMTP):
     # What smtplib's own commands go through as well
 
     def send(self, s: bytes | bytearray | str) -> None:  # type: ignore[override]  # typeshed: ReadableBuffer
-        """Write all within the stage's time."""
-        if self.sock is None:
-            raise smtplib.SMTPServerDisconnected("the connection is closed")
-        if isinstance(s, str):  # a command of smtplib's own
-            self._stay_quiet()
-        self.sock.settimeout(self._remaining())
-        self.sock.sendall(s.encode("ascii") if isinstance(s, str) else s)
+        """Write a command of smtplib's own within the stage's time."""
+        self.stay_quiet()
+        self.write(s.encode("ascii") if isinstance(s, str) else bytes(s))
 
     def getreply(self) -> tuple[int, bytes]:
         """Read one reply in the form smtplib's own commands want it."""
@@ -218,50 +296,46 @@ class Wire(smtplib.SMTP):
         while b"\n" not in self._buffer:
             if len(self._buffer) > LINE_LIMIT:
                 raise Malformed(f"a line of the server's reply is longer than {LINE_LIMIT} octets")
-            if self.sock is None:
-                raise smtplib.SMTPServerDisconnected("the connection is closed")
-            self.sock.settimeout(self._remaining())
-            try:
-                data = self.sock.recv(4096)
-            except TimeoutError:
-                raise self._late() from None
-            if not data:
-                raise smtplib.SMTPServerDisconnected("the server closed the connection")
-            self._buffer += data
+            if self._end is not None:
+                raise self._end
+            if not self._fill():
+                self._await(select.POLLIN, self._read_by)
+            elif time.monotonic() > self._read_by:
+                raise self._late()
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line + b"\n"
 
-    def _stay_quiet(self) -> None:
-        """Refuse to go on when the server has gone or has said something unasked."""
+    def _fill(self) -> bool:
+        """Take what has arrived, without waiting; False when there was nothing."""
+        if self._end is not None:
+            return True
         if self.sock is None:
             raise smtplib.SMTPServerDisconnected("the connection is closed")
-        self.sock.settimeout(0)
         try:
             data = self.sock.recv(4096)
         except (BlockingIOError, ssl.SSLWantReadError):
-            data = None
-        if data == b"":
-            raise smtplib.SMTPServerDisconnected("the server closed the connection")
-        self._buffer += data or b""
-        if self._buffer:
-            raise self._too_much()
+            return False
+        except OSError as e:
+            self._end = e
+            return True
+        if not data:
+            self._end = smtplib.SMTPServerDisconnected("the server closed the connection")
+        self._buffer += data
+        return True
 
     def _too_much(self) -> Malformed:
         line = parse_line(self._buffer.partition(b"\n")[0] + b"\n")
         said = f": {line[0]} {line[2]}" if line else ""
         return Malformed(f"the server spoke unasked{said}")
 
-    def _remaining(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise self._late()
-        return left
-
     def _late(self) -> TimeoutError:
         return TimeoutError(f"no answer within {self._timeouts[self.stage]:g} s")
 
-    def _await(self, what: int) -> None:
+    def _await(self, what: int, until: float) -> None:
+        """Wait until the socket is ready for this, at most until then."""
         assert self.sock is not None
+        left = until - time.monotonic()
         poll = select.poll()
         poll.register(self.sock, what)
-        poll.poll(self._remaining() * 1000)
+        if left <= 0 or not poll.poll(left * 1000):
+            raise self._late()
