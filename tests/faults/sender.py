@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import cast
 
 from faults.ground import render
@@ -36,12 +37,13 @@ def configuration(port: int) -> Config:
     return Config(publication=publication, smtp=SmtpConfig(host="127.0.0.1", port=port, security="none"))
 
 
-def main(url: str, issue: str, port: str, on_crash: str) -> int:
+def main(url: str, issue: str, port: str, on_crash: str, boxes: str = "") -> int:
     """Deliver; SIGTERM is a wish to stop."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     context = TransportContext(config=configuration(int(port)))
-    options = DeliveryOptions(on_crash=cast(Doubt, on_crash), transport="smtp")
+    folder = Path(boxes) if boxes else None
+    options = DeliveryOptions(on_crash=cast(Doubt, on_crash), transport="smtp", boxes=folder)
     with open_store(url) as store:
         try:
             deliver(

@@ -20,7 +20,7 @@ from faults.server import MODES, read_log
 from faults.witness import check, release_to
 from newsletter.deliver import retry
 from newsletter.model import DeliveryState, IssueState, Stage
-from newsletter.store import open_store
+from newsletter.store import deliveries, open_store
 from newsletter.transports.smtp.transactions import CHUNKED, PIPELINED
 
 TESTS = Path(__file__).parent.parent
@@ -35,11 +35,13 @@ class Sender:
 
     idle: ClassVar[list[subprocess.Popen[str]]] = []
 
-    def __init__(self, url: str, issue_id: int, port: int, on_crash: str = "presume") -> None:
+    def __init__(
+        self, url: str, issue_id: int, port: int, on_crash: str = "presume", boxes: Path | str = ""
+    ) -> None:
         self.program = self.idle.pop() if self.idle else start_program()
         assert self.program.stdin is not None
         assert self.program.stdout is not None
-        self.program.stdin.write(f"{url} {issue_id} {port} {on_crash}\n")
+        self.program.stdin.write(f"{url} {issue_id} {port} {on_crash} {boxes}\n")
         self.program.stdin.flush()
         self.pid = int(self.program.stdout.readline())
         self.ended = False
@@ -129,6 +131,44 @@ def test_nobody_is_lost_or_doubled_by_kills(
             stand = check(store, issue_id, log)
             assert set(read_log(log)) == set(states(store, issue_id))  # nobody is forgotten
         assert stand == {DeliveryState.ACCEPTED: count}
+
+
+@pytest.mark.parametrize("mode", ["pipelined", "chunked"])
+@pytest.mark.parametrize("on_crash", ["presume", "hold"])
+def test_a_black_box_leaves_no_doubt_of_what_was_not_ended(
+    sqlite_url: str, tmp_path: Path, mode: str, on_crash: str
+) -> None:
+    """Who is presumed, or held, was on the point of being answered; everybody else is settled exactly."""
+    chance, log, kills, count = random.Random(mode), tmp_path / "accepted", 8, 300
+    window = WINDOW if mode == "pipelined" else CHUNKED * CONNECTIONS
+    with (
+        open_store(sqlite_url) as store,
+        release_to(store, count, log, offers=MODES[mode]) as (
+            issue_id,
+            server,
+        ),
+    ):
+        attempting = 0
+        for _ in range(kills):
+            here: list[Sender] = []
+            stage = chance.choice(MOMENTS if mode == "pipelined" else CHUNKED_MOMENTS)
+            moment = (stage, server.count(stage) + chance.randint(1, 25))
+            server.watch = kill_at(lambda here=here: here[0], moment, chance.choice((0.0, 0.002)))  # type: ignore[misc]
+            here.append(Sender(sqlite_url, issue_id, server.port, on_crash, tmp_path / "boxes"))
+            assert here[0].end() == -signal.SIGKILL
+            attempting += check(store, issue_id, log)[DeliveryState.ATTEMPTING]
+        server.watch = None
+        assert Sender(sqlite_url, issue_id, server.port, on_crash, tmp_path / "boxes").end() == 0
+        stand = check(store, issue_id, log)
+        with store.read() as tx:
+            account = deliveries.account(tx, issue_id)
+        doubtful = account.presumed if on_crash == "presume" else stand[DeliveryState.UNKNOWN]
+        assert doubtful <= kills * window
+        assert doubtful < attempting, "the box settled some exactly"
+        untaken = count - len(read_log(log))
+        assert untaken <= doubtful, "nobody is lost whom the ledger does not name"
+        assert untaken <= kills, "of those in doubt nearly all were taken"
+        assert list((tmp_path / "boxes").iterdir()) == []
 
 
 def test_sigterm_drains_without_doubt(sqlite_url: str, tmp_path: Path) -> None:

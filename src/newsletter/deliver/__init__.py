@@ -18,6 +18,7 @@ from datetime import datetime
 
 from newsletter.config import Config, NewsletterConfig
 from newsletter.deliver.accounts import DomainAccount, LogLine, Trouble, domains, log, troubles
+from newsletter.deliver.blackbox import Fate, read_box
 from newsletter.deliver.connection import connect_and_send
 from newsletter.deliver.engine import DeliveryOptions, Run
 from newsletter.deliver.settling import settle_crash
@@ -79,6 +80,7 @@ def options_of(
         transport=chosen.transport,
         canary_wait=newsletter.canary_wait,
         wave_pause=newsletter.wave_pause,
+        boxes=config.state / "boxes",
     )
 
 
@@ -176,6 +178,8 @@ def deliver(
         finally:
             if run.ledger.error is None:
                 account = _end(store, lease, options, now=clock())
+            if run.box is not None:
+                run.box.close(remove=run.ledger.error is None and not account.attempting)
         return account
 
 
@@ -197,7 +201,18 @@ def _begin(
         owner = f"{socket.gethostname()}:{os.getpid()}"
         lease = leases.take_lease(tx, issue_id, owner=owner)
         on_crash = "resend" if idempotent else options.on_crash
-        left = [settle_crash(one, on_crash, epoch=lease.epoch, now=now) for one in leases.in_doubt(tx, lease)]
+        box = options.box_of(issue_id)
+        fates = read_box(box, lease) if box is not None else None
+        left = [
+            settle_crash(
+                one,
+                on_crash,
+                None if fates is None else fates.get(one, Fate.NOT_ENDED),
+                epoch=lease.epoch,
+                now=now,
+            )
+            for one in leases.in_doubt(tx, lease)
+        ]
         leases.inherit(tx, lease, left, now=now)
         too_late = options.expires_at is not None and options.expires_at <= now
         leases.expire(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from newsletter.deliver.blackbox import Fate
 from newsletter.deliver.engine import Run
 from newsletter.deliver.ledger import Step
 from newsletter.deliver.settling import Decision, domain_of, quarantine
@@ -28,6 +29,8 @@ class Connection:
         self.run = run
         self.failures = 0
         self.flying: dict[int, Delivery] = {}
+        self.ring = run.box.ring() if run.box is not None else None
+        self.announced = False
 
     def work(self) -> None:
         """Connect and send, again after a failure, until nothing is due or failures are too many."""
@@ -58,7 +61,8 @@ class Connection:
             stack.callback(run.open.discard, transport)
             try:
                 run.widen(transport.capabilities.window)
-                for receipt in transport.send(_Turns(run, self.messages())):
+                self.announced = transport.capabilities.announces
+                for receipt in transport.send(_Turns(self)):
                     self.settle(self.flying.pop(receipt.key), receipt)
             finally:
                 while self.flying:
@@ -76,6 +80,8 @@ class Connection:
                 continue
             if run.ledger.intend(message.key):
                 self.flying[message.key] = delivery
+                if self.ring is not None:
+                    self.ring.begin(message.key, announced=self.announced)
                 yield message
 
     def render(self, delivery: Delivery) -> Message | None:
@@ -96,6 +102,8 @@ class Connection:
     def settle(self, delivery: Delivery, receipt: Receipt) -> None:
         """Queue what a receipt makes of a delivery."""
         run = self.run
+        if self.ring is not None:
+            self.ring.settle(receipt.key, _FATES.get(receipt.outcome, Fate.NOT_ENDED))
         attempt = Attempt(
             at=run.clock(),
             epoch=run.lease.epoch,
@@ -115,19 +123,27 @@ class Connection:
             run.hold(reason)
 
 
-class _Turns:
-    """Messages in the order of their turns, which a transport may ask about."""
+#: What a receipt tells of a message; anything else says that it was not taken.
+_FATES = {Outcome.ACCEPTED: Fate.ACCEPTED, Outcome.UNKNOWN: Fate.ENDING}
 
-    def __init__(self, run: Run, messages: Iterator[Message]) -> None:
-        self._run = run
-        self._messages = messages
+
+class _Turns:
+    """Messages in the order of their turns, which a transport may ask about, and announces their ends to."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def __iter__(self) -> Iterator[Message]:
-        return self._messages
+        return self._connection.messages()
 
     def is_ready(self) -> bool:
         """Tell whether the next need not wait for its turn."""
-        return self._run.is_turn()
+        return self._connection.run.is_turn()
+
+    def ending(self, key: int) -> None:
+        """Note in the black box that a message can no longer be taken back."""
+        if self._connection.ring is not None:
+            self._connection.ring.ending(key)
 
 
 def _steps(delivery: Delivery, decision: Decision, attempt: Attempt) -> Iterator[Step]:

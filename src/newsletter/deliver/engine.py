@@ -8,13 +8,16 @@ doubt. When the ledger cannot be written everything is cut at once.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from newsletter.deliver.blackbox import BlackBox
 from newsletter.deliver.ledger import Ledger
 from newsletter.deliver.settling import Breaker, Decision, Doubt, decide, domain_of, hide
 from newsletter.errors import TransportError
@@ -23,6 +26,7 @@ from newsletter.store import Store, deliveries, leases
 from newsletter.store.leases import Lease
 from newsletter.transports import Abortable, Transport
 
+log = logging.getLogger(__name__)
 _PAGE = 500
 _PROGRESS_EVERY = 0.2
 
@@ -34,7 +38,8 @@ class DeliveryOptions:
     `expires_at` gives up everybody who waited before and still waits then (the next issue is due), `expire_after`
     each reader that long after their first try. `grace` is how long messages in flight may go on after `stop`,
     `drain` how long an answer to a finished message is still waited for, `reconnect` the waits between failures
-    of a connection that end in giving up.
+    of a connection that end in giving up. `boxes` is the folder of black boxes; without one every crash leaves more
+    doubt.
     """
 
     connections: int = 4
@@ -49,6 +54,11 @@ class DeliveryOptions:
     canary_wait: timedelta | None = None  # until the rest goes by itself; None: by the editor's word
     wave_pause: timedelta = timedelta(minutes=5)
     reconnect: tuple[float, ...] = (0.1, 1.0, 4.0)
+    boxes: Path | None = None
+
+    def box_of(self, issue_id: int) -> Path | None:
+        """Return where an issue's black box is."""
+        return self.boxes / f"issue-{issue_id}" if self.boxes is not None else None
 
 
 class Run:
@@ -75,6 +85,7 @@ class Run:
         self.stop = self.over  # the caller's wish, heard by the connections before each message
         self.error: BaseException | None = None  # the first that was not a transport's
         self.given_up: TransportError | None = None
+        self.box = _box(options, lease)
         self.ledger = Ledger(
             store, lease, account, width=options.connections, clock=clock, stopped=self.over.set
         )
@@ -110,6 +121,8 @@ class Run:
                 if self.ledger.error is not None:
                     break
                 self.ledger.flush()
+                if self.box is not None:
+                    self.box.rewind()
                 if self.settled == settled or (self.given_up and self.answered == answered):
                     break
         finally:
@@ -271,3 +284,12 @@ class _Watch:
         (first, before), (last, settled) = self.samples[0], self.samples[-1]
         rate = (settled - before) / (last - first) if last > first else 0.0
         self.progress(replace(account, per_second=rate))
+
+
+def _box(options: DeliveryOptions, lease: Lease) -> BlackBox | None:
+    path = options.box_of(lease.issue_id)
+    try:
+        return BlackBox(path, lease, options.connections) if path is not None else None
+    except OSError as e:
+        log.warning("issue %d: there is no black box, so a crash leaves more doubt: %s", lease.issue_id, e)
+        return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from newsletter.deliver.blackbox import Fate
 from newsletter.model import Attempt, Delivery, DeliveryState, Outcome, Reader, Receipt, RefusalReason, Stage
 from newsletter.store.leases import Settlement
 from newsletter.transports.replies import Blame, Reply, Schedule, Verdict, verdict_of
@@ -120,8 +121,16 @@ def _settle_doubt(
     return _to(delivery, DeliveryState.UNKNOWN, attempt, reason=reason)
 
 
-def settle_crash(subscriber_id: int, on_crash: Doubt, *, epoch: int, now: datetime) -> Settlement:
-    """Settle what an owner that died left attempting."""
+def settle_crash(
+    subscriber_id: int, on_crash: Doubt, fate: Fate | None, *, epoch: int, now: datetime
+) -> Settlement:
+    """Settle what an owner that died left attempting: exactly where its black box knows, else as is configured."""
+    if fate is Fate.NOT_ENDED:
+        return _known(
+            subscriber_id, DeliveryState.WAITING, "not sent: a crash came before its end", epoch, now
+        )
+    if fate is Fate.ACCEPTED:
+        return _known(subscriber_id, DeliveryState.ACCEPTED, "accepted just before a crash", epoch, now)
     state, reason = {
         "presume": (DeliveryState.ACCEPTED, "presumed: accepted, after a crash"),
         "resend": (DeliveryState.WAITING, f"{_DOUBTFUL}: sent again after a crash"),
@@ -135,6 +144,13 @@ def settle_crash(subscriber_id: int, on_crash: Doubt, *, epoch: int, now: dateti
         reason=reason,
         presumed=state is DeliveryState.ACCEPTED,
     )
+
+
+def _known(subscriber_id: int, state: DeliveryState, reason: str, epoch: int, now: datetime) -> Settlement:
+    accepted = state is DeliveryState.ACCEPTED
+    outcome = Outcome.ACCEPTED if accepted else Outcome.NOT_SENT
+    line = Attempt(at=now, epoch=epoch, outcome=outcome, stage=Stage.LOCAL, text=reason)
+    return Settlement(subscriber_id=subscriber_id, state=state, attempt=line, reason=reason, charged=accepted)
 
 
 def quarantine(delivery: Delivery, error: Exception, *, epoch: int, now: datetime) -> Settlement:

@@ -23,7 +23,8 @@ class Capabilities:
 
     `max_size` in bytes (0: no limit known), `window` the most messages taken and not answered at any time,
     `idempotent` when a resend under the same key is not a second copy
-    (true or false already before the transport is entered).
+    (true or false already before the transport is entered), `announces` when it tells `Announced` messages before the
+    end of one may be written.
     """
 
     smtputf8: bool = False
@@ -32,6 +33,7 @@ class Capabilities:
     idempotent: bool = False
     dsn: bool = False
     window: int = 1
+    announces: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +90,33 @@ class Paced(Protocol):
         ...
 
 
+@runtime_checkable
+class Announced(Protocol):
+    """Messages whose giver wants to know when one can no longer be taken back."""
+
+    def ending(self, key: int) -> None:
+        """Take note that the end of a message's data is about to be written."""
+        ...
+
+
 class Supply:
     """Messages as a transport with a window takes them: an error of theirs waits for what is on its way."""
 
     def __init__(self, messages: Iterable[Message]) -> None:
         self._messages = iter(messages)
         self._paced = messages if isinstance(messages, Paced) else None
+        self._announced = messages if isinstance(messages, Announced) else None
         self._ended = False
         self._error: BaseException | None = None
 
     def is_ready(self) -> bool:
         """Tell whether the next would come at once."""
         return self._paced is None or self._paced.is_ready()
+
+    def ending(self, key: int) -> None:
+        """Announce that the end of a message's data is about to be written."""
+        if self._announced is not None:
+            self._announced.ending(key)
 
     def is_over(self) -> bool:
         """Tell whether no more will come."""

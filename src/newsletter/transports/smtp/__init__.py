@@ -77,6 +77,7 @@ class SmtpTransport:
                     if self._aborted or supply.is_over():
                         return
                     talk = self._ready()
+                    talk.ending = supply.ending
                 receipts, broken = self._step(talk, supply)
                 yield from receipts
                 if broken and not self._aborted:
@@ -131,6 +132,7 @@ class SmtpTransport:
             max_size=int(size) if size.isascii() and size.isdigit() else 0,
             dsn="dsn" in features,
             window=window_of(features),
+            announces=True,
         )
         self._talk = Conversation(wire, self._capabilities, self._name)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import smtplib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -78,6 +78,7 @@ class Conversation:
 
     def __init__(self, wire: Wire, offered: Capabilities, server: str) -> None:
         self.retired = ""
+        self.ending: Callable[[int], None] = lambda _: None  # told before the end of a message may be written
         self._wire = wire
         self._offered = offered
         self._server = server
@@ -296,6 +297,7 @@ class Conversation:
     def _end(self, flight: Transaction, data: bytes, *, quietly: bool) -> None:
         self._wire.enter(Stage.BODY, len(data))
         before = self._wire.unanswered
+        self.ending(flight.message.key)
         try:
             self._wire.write_message(data, quietly=quietly)
         finally:
