@@ -176,13 +176,14 @@ def preview(
         output.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
             (output / file).write_bytes(content)
-            say(str(output / file))
     except OSError as e:
         raise InputError(
             f"the preview cannot be written: {e.strerror}",
             where=str(output),
             remedy="Choose another folder with -o",
         ) from e
+    for file in files:
+        say(str(output / file))
 
 
 @issues.command()
