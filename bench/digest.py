@@ -173,7 +173,8 @@ def figures() -> list[Figure]:
 
 def of_slots(config: Config, made: digest.Digest, signer: digest.Signer) -> list[Figure]:
     """Measure a message of 80 kB with eighty slots: filled alone, filled and signed beside the bare signature."""
-    sources = {"digest/letter/digest.html.j2": SLOTTED, "digest/letter/digest.txt.j2": "{{ reader.name }}, {{ reader.address }}\n"}
+    page, text = digest.template_names(digest.Design.LETTER)
+    sources = {page: SLOTTED, text: "{{ reader.name }}, {{ reader.address }}\n"}
     slotted = compiled(config, (), sources)
     make, signed = mailer(config, slotted), mailer(config, slotted, signer)
     variants = make._variants
