@@ -184,12 +184,22 @@ def test_one_fault_among_several_on_their_way(
     assert sum(one is not A for one in outcomes.values()) <= 4
 
 
+FAREWELL = Act(say=b"250 2.0.0 queued\r\n421 4.3.2 enough for today\r\n", take=True, close=True)
+
+
 def test_an_answer_with_a_farewell_behind_it_counts(ground: Callable[..., Any]) -> None:
-    farewell = Act(say=b"250 2.0.0 queued\r\n421 4.3.2 enough for today\r\n", take=True, close=True)
-    with ground(at(Stage.END_OF_DATA, farewell)) as here:
+    with ground(at(Stage.END_OF_DATA, FAREWELL), offers=("8BITMIME",)) as here:
         assert [r.outcome for r in here.send(message(1), message(2), message(3))] == [A, A, A]
         assert here.error is not None
         assert here.server.count(Stage.GREETING) == 2
+
+
+def test_a_farewell_refuses_what_was_begun_behind_the_answer(ground: Callable[..., Any]) -> None:
+    with ground(at(Stage.END_OF_DATA, FAREWELL), offers=MODES["pipelined"]) as here:
+        first, second, third = here.send(message(1), message(2), message(3))
+        assert (first.outcome, second.outcome) == (A, A)
+        assert third.outcome in (A, N)  # it was begun behind the dot, or not yet
+        assert sorted(here.server.accepted()) == ([1, 2, 3] if third.outcome is A else [1, 2])
 
 
 def test_a_refusal_that_comes_before_the_dot_leaves_no_doubt(ground: Callable[..., Any]) -> None:
