@@ -20,7 +20,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@sh tests/prepare.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
