@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsletter.deliver import blackbox
-from newsletter.deliver.blackbox import BlackBox, Fate, read_box
-from newsletter.store.leases import Lease
+from newsletter.crew import blackbox
+from newsletter.crew.blackbox import BlackBox, Fate, read_box
+from newsletter.model import Lease
 
 LEASE = Lease(issue_id=7, newsletter="weekly", epoch=3)
 NEXT = dataclasses.replace(LEASE, epoch=4)
@@ -25,7 +25,7 @@ def left(path: Path, lease: Lease = NEXT) -> dict[int, Fate] | None:
 def test_it_tells_how_far_each_message_had_come(tmp_path: Path) -> None:
     path = tmp_path / "boxes" / "issue-7"
     box = BlackBox(path, LEASE, 2)
-    one, other = box.ring(), box.ring()
+    one, other = box.ring(0), box.ring(1)
     for key in (1, 2, 3, 4, 5):
         one.begin(key, announced=True)
     other.begin(6, announced=False)
@@ -74,7 +74,7 @@ def test_one_from_before_a_restart_or_cut_short_is_not_believed(
 def test_a_full_one_says_so(tmp_path: Path) -> None:
     path = tmp_path / "box"
     box = BlackBox(path, LEASE, 1)
-    ring = box.ring()
+    ring = box.ring(0)
     for key in range(1, 66):
         ring.begin(key, announced=True)
     box.close(remove=False)
@@ -84,7 +84,7 @@ def test_a_full_one_says_so(tmp_path: Path) -> None:
 
 def fill(box: BlackBox, start: threading.Barrier, number: int) -> None:
     start.wait()
-    ring = box.ring()
+    ring = box.ring(number)
     for key in range(number * 64 + 1, number * 64 + 65):
         ring.begin(key, announced=False)
 
@@ -111,7 +111,7 @@ def test_whatever_happened_no_doubt_is_forgotten(
 ) -> None:
     path = tmp_path_factory.mktemp("box") / "box"
     box = BlackBox(path, LEASE, 1)
-    ring, flying, done = box.ring(), dict[int, bool](), dict[int, Fate]()
+    ring, flying, done = box.ring(0), dict[int, bool](), dict[int, Fate]()
     for act, key in acts:
         if act == "begin" and key not in flying:
             ring.begin(key, announced=True)

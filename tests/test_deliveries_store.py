@@ -26,11 +26,12 @@ from newsletter.model import (
     Attempt,
     DeliveryState,
     IssueState,
+    Lease,
     Outcome,
+    Settlement,
     Standing,
 )
 from newsletter.store import Store, deliveries, leases, open_store, schema
-from newsletter.store.leases import Lease, Settlement
 
 READERS = 6
 LINE = Attempt(at=NOW, epoch=0, outcome=Outcome.UNKNOWN, text="a line")

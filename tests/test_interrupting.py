@@ -20,7 +20,7 @@ READERS = 120
 def test_ctrl_c_stops_cleanly_and_the_same_command_resumes(
     publication: PublicationFactory, tmp_path: Path
 ) -> None:
-    pace = {"transport": "maildir", "rate_per_second": 80.0, "connections": 2}
+    pace = {"transport": "maildir", "rate": "80/s", "connections": 2}
     config = publication({"delivery": pace})
     (config.folder / "posts" / "one.md").write_text(
         "---\ntitle: One\ndate: 2026-01-05\n---\nText.\n", encoding="utf-8"

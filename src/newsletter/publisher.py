@@ -22,6 +22,7 @@ from newsletter import subscriptions as subscribing
 from newsletter.checks import digest as digest_rules
 from newsletter.compose import Explained
 from newsletter.config import Config, NewsletterConfig
+from newsletter.crew.mailroom import Mailroom
 from newsletter.errors import InputError
 from newsletter.model import (
     Account,
@@ -42,6 +43,10 @@ from newsletter.store import posts as stored_posts
 from newsletter.transports import transport_factory
 
 log = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Publisher:
@@ -199,24 +204,23 @@ class Publisher:
         issue, frozen = self._frozen(issue_id)
         one = self.config.newsletter(issue.newsletter)
         expires_at = schedule.next_slot(composing.schedule_of(self.config, one), issue.due)
-        make = composing.mailer(self.config, issue, frozen)
+        make = Mailroom(issue, frozen, composing.mail_settings(self.config, one))
+        make.prepare()
         try:
             return delivering.deliver(
                 self.store,
                 issue_id,
                 render=make,
                 connect=transport_factory(self.config, self.config.delivery.transport),
-                options=delivering.options_of(self.config, one, expires_at=expires_at),
-                clock=lambda: datetime.now(UTC),
+                options=delivering.options_of(
+                    self.config, one, released_at=issue.released_at, expires_at=expires_at
+                ),
+                clock=_now,
                 progress=progress,
                 stop=stop,
             )
         finally:
-            if make.alone:
-                where = f"{issue.newsletter} {issue.number}"
-                log.warning(
-                    "%s: rendered alone, which is slow: %d messages; see `check config`", where, make.alone
-                )
+            make.finish()
 
     def _frozen(self, issue_id: int) -> tuple[Issue, str]:
         with self.store.read() as tx:

@@ -57,6 +57,10 @@ def _language(value: str) -> str:
     return value
 
 
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?/ ?(s|min|h)")
+_PERIODS = {"s": 1, "min": 60, "h": 3600}
+
+
 def _colour(value: str) -> str:
     if not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
         raise ValueError("a colour of six hexadecimal digits is needed, such as #0b5c7a")
@@ -127,6 +131,16 @@ def _duration(value: Any) -> Any:
     return timedelta(seconds=seconds)
 
 
+def _rate(value: Any) -> Any:
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise ValueError('a rate in quotes is needed, such as "10/s", "300/min" or "5000/h"')
+    rate = float(match[1]) / _PERIODS[match[2]]
+    if not 1 / 3600 <= rate <= 1_000_000:
+        raise ValueError("a rate of one message an hour to a million a second is needed")
+    return rate
+
+
 def _local_time(value: time) -> time:
     if value.tzinfo is not None:
         raise ValueError("a local time is needed, such as 07:00; the zone is a key of its own")
@@ -146,5 +160,6 @@ Host = Annotated[str, AfterValidator(_host)]  # may be empty: then it is not set
 Authority = Annotated[str, AfterValidator(_authority)]  # RFC 4151's authorityName
 Line = Annotated[str, AfterValidator(_line)]  # fit for a header
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Rate = Annotated[float, BeforeValidator(_rate)]  # a second
 LocalTime = Annotated[time, AfterValidator(_local_time)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]

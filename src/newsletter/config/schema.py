@@ -31,6 +31,7 @@ from newsletter.config.fields import (
     LocalTime,
     Name,
     OptionalUrl,
+    Rate,
     Url,
     Weekday,
     Zone,
@@ -230,7 +231,9 @@ class DeliveryConfig(Section):
     transport: str = "smtp"
     connections: Annotated[int, Field(ge=1, le=100)] = 4
     per_connection: Annotated[int, Field(ge=1)] = 200
-    rate_per_second: Annotated[float, Field(gt=0)] | None = None
+    processes: Annotated[int, Field(ge=0, le=64)] | None = None  # as many as cores when it is worth it
+    rate: Rate | None = None  # messages a second, over all connections
+    finish_within: Duration | None = None  # from the release on: as slowly as that allows
     expire_after: Duration = timedelta(days=4)
     on_crash: Literal["presume", "resend", "hold"] = "presume"
     on_silence: Literal["presume", "resend", "hold"] = "hold"

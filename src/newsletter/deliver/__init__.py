@@ -17,17 +17,25 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsletter.config import Config, NewsletterConfig
+from newsletter.crew.blackbox import Fate, await_end, read_box
 from newsletter.deliver.accounts import DomainAccount, LogLine, Trouble, domains, log, troubles
-from newsletter.deliver.blackbox import Fate, read_box
-from newsletter.deliver.connection import connect_and_send
 from newsletter.deliver.engine import DeliveryOptions, Run
 from newsletter.deliver.settling import settle_crash
 from newsletter.deliver.turns import Turns, open_when_due, plan_next, turns_of, write_turns
 from newsletter.errors import InputError, LeaseLost
-from newsletter.model import Account, Attempt, Delivery, DeliveryState, Issue, IssueState, Message, Reader
+from newsletter.model import (
+    Account,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Issue,
+    IssueState,
+    Lease,
+    Message,
+    Reader,
+)
 from newsletter.store import Store, Tx, deliveries, issues, leases, meta
 from newsletter.store import turns as stored_turns
-from newsletter.store.leases import Lease
 from newsletter.transports import Transport
 
 __all__ = [
@@ -66,13 +74,20 @@ class Audit:
 
 
 def options_of(
-    config: Config, newsletter: NewsletterConfig, *, expires_at: datetime | None = None
+    config: Config,
+    newsletter: NewsletterConfig,
+    *,
+    released_at: datetime | None = None,
+    expires_at: datetime | None = None,
 ) -> DeliveryOptions:
-    """Take the options of a newsletter's delivery from the configuration."""
+    """Take the options of an issue's delivery from the configuration."""
     chosen = config.delivery
+    within = chosen.finish_within
     return DeliveryOptions(
         connections=chosen.connections,
-        rate_per_second=chosen.rate_per_second,
+        processes=chosen.processes,
+        rate_per_second=chosen.rate,
+        finish_by=released_at + within if released_at is not None and within is not None else None,
         expire_after=chosen.expire_after,
         expires_at=expires_at,
         on_crash=chosen.on_crash,
@@ -167,6 +182,8 @@ def deliver(
                 where=f"issue {issue_id}",
                 remedy="Wait for it, or stop it",
             )
+        if (box := options.box_of(issue_id)) is not None:
+            await_end(box)
         lease = _begin(store, issue_id, options, idempotent=idempotent, now=clock())
         with store.read() as tx:
             account = deliveries.account(tx, issue_id)
@@ -174,7 +191,7 @@ def deliver(
             return account
         run = Run(store, lease, render, connect, options, account=account, clock=clock)
         try:
-            run.run(connect_and_send, stop or threading.Event(), progress)
+            run.run(stop or threading.Event(), progress)
         finally:
             if run.ledger.error is None:
                 account = _end(store, lease, options, now=clock())

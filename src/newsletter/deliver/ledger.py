@@ -7,14 +7,14 @@ outcome before its next intent, no more is ever in doubt than is in flight.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from newsletter.model import Account, DeliveryState
+from newsletter.model import Account, DeliveryState, Lease, Settlement
 from newsletter.store import Store, Tx, leases
-from newsletter.store.leases import Lease, Settlement
 
 Step = Callable[[Tx, Lease], object]
 _PATIENCE = 0.02  # seconds that outcomes wait for intents to share their commit
@@ -27,8 +27,8 @@ class _Batch:
 
     settlements: list[Settlement] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    intents: list[tuple[int, Future[bool]]] = field(default_factory=list)
-    marks: list[Future[bool]] = field(default_factory=list)
+    intents: list[tuple[Sequence[int], Future[Collection[int]]]] = field(default_factory=list)
+    marks: list[Future[None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.settlements or self.urgent)
@@ -55,7 +55,7 @@ class Ledger:
         self.lease = lease
         self.error: BaseException | None = None
         self._store = store
-        self._width = width  # connections that may want to write at once
+        self.width = width  # how many may want intents written at once
         self._clock = clock
         self._stopped = stopped  # called when the issue may no longer be delivered, or on an error
         self._changed = threading.Condition()
@@ -71,10 +71,10 @@ class Ledger:
         """Begin to write."""
         self._thread.start()
 
-    def intend(self, subscriber_id: int) -> bool:
-        """Write the intent to send, durably; False when this delivery may no longer be sent."""
-        future: Future[bool] = Future()
-        self._put(lambda batch: batch.intents.append((subscriber_id, future)))
+    def intend(self, ids: Sequence[int]) -> Collection[int]:
+        """Write the intents to send, durably; return of these subscribers those whose deliveries may still be sent."""
+        future: Future[Collection[int]] = Future()
+        self._put(lambda batch: batch.intents.append((ids, future)))
         return future.result()
 
     def settle(self, settlement: Settlement, *steps: Step) -> None:
@@ -84,7 +84,7 @@ class Ledger:
             batch.settlements.append(settlement)
             batch.steps.extend(steps)
 
-        self._put(add)
+        self._put(add, wake=bool(steps))
 
     def step(self, step: Step) -> None:
         """Queue something else to write under the lease."""
@@ -92,7 +92,7 @@ class Ledger:
 
     def flush(self) -> None:
         """Wait until everything queued is durable."""
-        future: Future[bool] = Future()
+        future: Future[None] = Future()
         self._put(lambda batch: batch.marks.append(future))
         future.result()
 
@@ -119,14 +119,17 @@ class Ledger:
                 attempting=counts[DeliveryState.ATTEMPTING],
             )
 
-    def _put(self, add: Callable[[_Batch], None]) -> None:
+    def _put(self, add: Callable[[_Batch], None], *, wake: bool = True) -> None:
+        """Add to what gathers; an outcome need not `wake` the writer when others have come before it."""
         with self._changed:
             if self.error is not None:
                 raise self.error
             if self._closing:
                 raise RuntimeError("the ledger is closed")
+            wake = wake or not self._gathered
             add(self._gathered)
-            self._changed.notify()
+            if wake:
+                self._changed.notify()
 
     def _run(self) -> None:
         batch = _Batch()
@@ -140,7 +143,7 @@ class Ledger:
         with self._changed:
             self._changed.wait_for(lambda: self._gathered or self._closing)
             self._changed.wait_for(lambda: self._gathered.urgent or self._closing, timeout=_PATIENCE)
-            self._changed.wait_for(lambda: len(self._gathered.intents) >= self._width, timeout=_COMPANY)
+            self._changed.wait_for(lambda: len(self._gathered.intents) >= self.width, timeout=_COMPANY)
             taken, self._gathered = self._gathered, _Batch()
             return taken
 
@@ -154,15 +157,15 @@ class Ledger:
             for step in batch.steps:
                 step(tx, self.lease)
             if batch.intents and going:
-                ids = [subscriber_id for subscriber_id, _ in batch.intents]
+                ids = [one for some, _ in batch.intents for one in some]
                 claimed, dropped = leases.claim(tx, self.lease, ids, now=now)
         self._count(batch.settlements, claimed, dropped)
         if not going:
             self._stopped()
-        for subscriber_id, future in batch.intents:
-            future.set_result(subscriber_id in claimed)
+        for _, future in batch.intents:
+            future.set_result(claimed)
         for mark in batch.marks:
-            mark.set_result(True)
+            mark.set_result(None)
 
     def _count(self, settlements: list[Settlement], claimed: set[int], dropped: set[int]) -> None:
         with self._changed:
@@ -180,7 +183,8 @@ class Ledger:
             self.error = error
             left, self._gathered = self._gathered, _Batch()
         self._stopped()
-        waiting = [f for b in (batch, left) for f in (*(future for _, future in b.intents), *b.marks)]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(error)
+        for one in (batch, left):
+            futures: list[Future[Any]] = [*(future for _, future in one.intents), *one.marks]
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)

@@ -12,9 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from newsletter.deliver.blackbox import Fate
-from newsletter.model import Attempt, Delivery, DeliveryState, Outcome, Reader, Receipt, RefusalReason, Stage
-from newsletter.store.leases import Settlement
+from newsletter.crew.blackbox import Fate
+from newsletter.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Outcome,
+    Reader,
+    Receipt,
+    RefusalReason,
+    Settlement,
+    Stage,
+)
 from newsletter.transports.replies import Blame, Reply, Schedule, Verdict, verdict_of
 
 Doubt = Literal["presume", "resend", "hold"]
@@ -153,9 +162,9 @@ def _known(subscriber_id: int, state: DeliveryState, reason: str, epoch: int, no
     return Settlement(subscriber_id=subscriber_id, state=state, attempt=line, reason=reason, charged=accepted)
 
 
-def quarantine(delivery: Delivery, error: Exception, *, epoch: int, now: datetime) -> Settlement:
+def quarantine(delivery: Delivery, fault: str, *, epoch: int, now: datetime) -> Settlement:
     """Set aside a reader for whom the digest cannot be rendered."""
-    what = hide(" ".join(f"{type(error).__name__}: {error}".split())[:500], delivery.reader)
+    what = hide(" ".join(fault.split())[:500], delivery.reader)
     reason = f"{RefusalReason.QUARANTINED}: {what}"
     line = Attempt(at=now, epoch=epoch, outcome=Outcome.NOT_SENT, stage=Stage.LOCAL, text=reason)
     return Settlement(

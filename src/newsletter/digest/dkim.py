@@ -11,12 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat
 
 from newsletter.errors import ConfigError
 
@@ -66,6 +67,11 @@ class Signer:
     def algorithm(self) -> str:
         """The value of the `a=` tag."""
         return "rsa-sha256" if isinstance(self.key, RSAPrivateKey) else "ed25519-sha256"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle for another process of this publisher, and for nowhere else: the key goes along in the clear."""
+        pem = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
+        return read_signer, (self.domain, self.selector, pem, f"[dkim] {self.selector}")
 
 
 def read_signer(domain: str, selector: str, pem: bytes, where: str) -> Signer:

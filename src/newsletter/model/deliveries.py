@@ -144,6 +144,37 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to deliver one issue, until somebody raises its epoch."""
+
+    issue_id: int
+    newsletter: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What becomes of one delivery; `attempt` is its new line of history.
+
+    `before` is where it stands now. `charged` is false when the try does not count against the reader. There is no
+    `attempt` when it was taken back before anything was tried.
+    """
+
+    subscriber_id: int
+    state: DeliveryState
+    attempt: Attempt | None
+    reason: str = ""
+    presumed: bool = False
+    not_before: datetime | None = None
+    charged: bool = True
+    before: DeliveryState = DeliveryState.ATTEMPTING
+
+    def __post_init__(self) -> None:
+        if (self.before, self.state) not in DELIVERY_EDGES:
+            raise ValueError(f"a delivery never goes from {self.before} to {self.state}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """The balancing sum of one issue: audience = accepted + refused + suppressed + unknown + waiting.
 

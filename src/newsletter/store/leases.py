@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
 
 from newsletter.errors import InputError, LeaseLost
-from newsletter.model import DELIVERY_EDGES, Attempt, DeliveryState, IssueState, RefusalReason
+from newsletter.model import DeliveryState, IssueState, Lease, RefusalReason, Settlement
 from newsletter.store.columns import Instant
 from newsletter.store.deliveries import RETRIED, account, line_of
 from newsletter.store.engine import Tx
@@ -28,36 +27,6 @@ _STANDS = """EXISTS (SELECT 1 FROM subscriptions s WHERE s.subscriber_id = deliv
     AND (s.standing = 'active' OR (s.standing = 'paused' AND s.paused_until <= :now)))"""
 _OURS = """EXISTS (SELECT 1 FROM issues i WHERE i.id = :issue AND i.epoch = :epoch AND i.state = 'released'
     AND i.wave >= deliveries.wave)"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The right to deliver one issue, until somebody raises its epoch."""
-
-    issue_id: int
-    newsletter: str
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """What becomes of one delivery; `attempt` is its new line of history.
-
-    `before` is where it stands now. `charged` is false when the try does not count against the reader.
-    """
-
-    subscriber_id: int
-    state: DeliveryState
-    attempt: Attempt
-    reason: str = ""
-    presumed: bool = False
-    not_before: datetime | None = None
-    charged: bool = True
-    before: DeliveryState = DeliveryState.ATTEMPTING
-
-    def __post_init__(self) -> None:
-        if (self.before, self.state) not in DELIVERY_EDGES:
-            raise ValueError(f"a delivery never goes from {self.before} to {self.state}")
 
 
 # Taking it, and what an earlier owner left
@@ -217,12 +186,9 @@ def _settle(tx: Tx, lease: Lease, settlements: Sequence[Settlement], now: dateti
             where=f"issue {lease.issue_id}",
             remedy="Another process writes this ledger; nothing was changed",
         )
-    tx.execute(
-        insert(attempts), [line_of(lease.issue_id, one.subscriber_id, one.attempt) for one in settlements]
-    )
-
-
-_APPEND = insert(attempts)
+    lines = [line_of(lease.issue_id, one.subscriber_id, one.attempt) for one in settlements if one.attempt]
+    if lines:
+        tx.execute(insert(attempts), lines)
 
 
 @cache

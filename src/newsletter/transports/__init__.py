@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -24,7 +25,7 @@ class Capabilities:
     `max_size` in bytes (0: no limit known), `window` the most messages taken and not answered at any time,
     `idempotent` when a resend under the same key is not a second copy
     (true or false already before the transport is entered), `announces` when it tells `Announced` messages before the
-    end of one may be written.
+    end of one may be written, `server` which one it is that receipts will name: each has a pace of its own.
     """
 
     smtputf8: bool = False
@@ -34,6 +35,7 @@ class Capabilities:
     dsn: bool = False
     window: int = 1
     announces: bool = False
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,5 +153,4 @@ def transport_factory(config: Config, name: str) -> Callable[[], Transport]:
             remedy=f"Known: {', '.join(sorted(known))}",
         )
     make: Callable[[TransportContext], Transport] = known[name].load()
-    context = TransportContext(config=config, options=config.transports.get(name, {}))
-    return lambda: make(context)
+    return partial(make, TransportContext(config=config, options=config.transports.get(name, {})))

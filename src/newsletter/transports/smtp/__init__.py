@@ -133,6 +133,7 @@ class SmtpTransport:
             dsn="dsn" in features,
             window=window_of(features),
             announces=True,
+            server=self._name,
         )
         self._talk = Conversation(wire, self._capabilities, self._name)
 

@@ -13,19 +13,22 @@ queued: the ledger writes both in one order, so an outcome that is no longer in 
 from __future__ import annotations
 
 import fcntl
-import itertools
 import mmap
 import struct
+import time
 from collections import deque
 from enum import IntEnum
 from pathlib import Path
 
-from newsletter.store.leases import Lease
+from newsletter.model import Lease
 
 _HEAD = struct.Struct("<8s16sQQQ")  # mark, boot id, issue, epoch, whether it holds everything
+_WHOLE = struct.Struct("<Q")  # the last of these
 _MARK = b"nlbox-1\n"
 _PLACE = struct.Struct("<Q")
 _PLACES = 64  # of one connection: more messages than any transport has on its way
+_RING = _PLACE.size * _PLACES
+_PATIENCE = 2.0  # seconds that a killed owner's other processes take to end, at most
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -37,41 +40,19 @@ class Fate(IntEnum):
     ACCEPTED = 2  # the server's word was read
 
 
-class BlackBox:
-    """The box of one run, with places for each of its connections."""
+class Places:
+    """The places of a box, in this process: they are the same memory in every process that has the file."""
 
-    def __init__(self, path: Path, lease: Lease, connections: int) -> None:
-        """Make a new file in place of the last one; OSError when it cannot be made."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        size = _HEAD.size + _PLACE.size * _PLACES * connections
-        path.unlink(missing_ok=True)  # never written over: a former owner may still have it
-        self._file = path.open("x+b")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        path.chmod(0o600)
-        self._file.truncate(size)
-        self._map = mmap.mmap(self._file.fileno(), size)
-        self._path = path
-        self._lease = lease
-        self._rings = itertools.count()
-        self._write_head(whole=True)
+    def __init__(self, file: int, size: int) -> None:
+        self._map = mmap.mmap(file, size)
 
-    def _write_head(self, *, whole: bool) -> None:
-        boot = boot_id()
-        head = _HEAD.pack(_MARK, boot, self._lease.issue_id, self._lease.epoch, int(whole and any(boot)))
-        self._map[: len(head)] = head
-
-    def ring(self) -> Ring:
-        """Return the places of one more connection."""
-        start = _HEAD.size + _PLACE.size * _PLACES * next(self._rings)
-        places = range(start, start + _PLACE.size * _PLACES, _PLACE.size)
-        if places[-1] >= len(self._map):
+    def ring(self, number: int) -> Ring:
+        """Return the places of a connection by its number, from 0."""
+        start = _HEAD.size + _RING * number
+        if start + _RING > len(self._map):
             self.give_up()
             return Ring(self, ())
-        return Ring(self, places)
-
-    def rewind(self) -> None:
-        """Let the next connections have the places of those before: all of their outcomes are durable."""
-        self._rings = itertools.count()
+        return Ring(self, range(start, start + _RING, _PLACE.size))
 
     def note(self, place: int, key: int, fate: Fate) -> None:
         """Write one place."""
@@ -79,7 +60,35 @@ class BlackBox:
 
     def give_up(self) -> None:
         """Say in the box that it does not hold everything."""
-        self._write_head(whole=False)
+        _WHOLE.pack_into(self._map, _HEAD.size - _WHOLE.size, 0)
+
+    def read(self, number: int, count: int) -> dict[int, Fate]:
+        """Return what stands in the places of so many connections from a number on, by subscriber."""
+        start = _HEAD.size + _RING * number
+        return _fates(self._map[start : start + _RING * count])
+
+
+class BlackBox(Places):
+    """The box of one run, with places for each of its connections."""
+
+    def __init__(self, path: Path, lease: Lease, connections: int) -> None:
+        """Make a new file in place of the last one; OSError when it cannot be made."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        size = _HEAD.size + _RING * connections
+        path.unlink(missing_ok=True)  # never written over: a former owner may still have it
+        self._file = path.open("x+b")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        path.chmod(0o600)
+        self._file.truncate(size)
+        super().__init__(self._file.fileno(), size)
+        self._path = path
+        boot = boot_id()
+        self._map[: _HEAD.size] = _HEAD.pack(_MARK, boot, lease.issue_id, lease.epoch, int(any(boot)))
+
+    @property
+    def handle(self) -> tuple[int, int]:
+        """The file and its size, for a process of connections: the lock on it ends with the last that has it."""
+        return self._file.fileno(), len(self._map)
 
     def close(self, *, remove: bool) -> None:
         """Close the file, and remove it when nothing is in flight any more."""
@@ -91,7 +100,7 @@ class BlackBox:
 class Ring:
     """The places of one connection; used by its thread alone."""
 
-    def __init__(self, box: BlackBox, places: range | tuple[int, ...]) -> None:
+    def __init__(self, box: Places, places: range | tuple[int, ...]) -> None:
         self._box = box
         self._free = deque(places)
         self._taken: dict[int, int] = {}
@@ -117,6 +126,20 @@ class Ring:
             self._free.append(place)
 
 
+def await_end(path: Path) -> None:
+    """Wait a moment for the processes of an owner that was killed: they end by themselves at once."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.01)
+        except OSError:
+            return
+
+
 def read_box(path: Path, lease: Lease) -> dict[int, Fate] | None:
     """Return what the owner just before this lease left in its box, by subscriber; None when there is none to trust."""
     try:
@@ -127,10 +150,12 @@ def read_box(path: Path, lease: Lease) -> dict[int, Fate] | None:
     except (OSError, struct.error):
         return None
     known = (mark, boot, issue_id, epoch) == (_MARK, boot_id(), lease.issue_id, lease.epoch - 1)
-    if not (known and whole and any(boot)):
-        return None
+    return _fates(data[_HEAD.size :]) if known and whole and any(boot) else None
+
+
+def _fates(places: bytes) -> dict[int, Fate]:
     fates: dict[int, Fate] = {}
-    for (value,) in _PLACE.iter_unpack(data[_HEAD.size :]):
+    for (value,) in _PLACE.iter_unpack(places):
         key, fate = value >> 2, Fate(min(value & 3, Fate.ACCEPTED))
         if key and fates.get(key) is not Fate.ENDING:  # tried twice: a doubt stays one
             fates[key] = fate
