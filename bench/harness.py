@@ -9,6 +9,14 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from newsletter import demo
+from newsletter.config import Config, load
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,13 @@ def paired(
         statistics.median(b for _, b in pairs),
         statistics.median(b / a for a, b in pairs),
     )
+
+
+def configuration(folder: Path, port: int) -> Config:
+    """Return the example publication, writing below `folder`, sending to `port`."""
+    config = load(ROOT, {})
+    config = config.model_copy(update={"folders": config.folders.model_copy(update={"state": folder})})
+    return demo.demo_config(config, port)
 
 
 def machine() -> str:
