@@ -31,13 +31,12 @@ SLOTTED = f"""{{% if reader %}}{{% for n in range(20) %}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """How one delivery is configured."""
+    """How one delivery is configured; what is left out is as the product has it."""
 
     port: int
     dkim: bool = True
     tls: bool = False
-    connections: int = 4
-    per_connection: int = 1000
+    connections: int = 0
     store: str = ""  # a URL; the publication's own SQLite when empty
 
 
@@ -68,11 +67,8 @@ def lay(folder: Path, setting: Setting) -> None:
 
 
 def _delivery(setting: Setting) -> dict[str, object]:
-    return {
-        "transport": "smtp",
-        "connections": setting.connections,
-        "per_connection": setting.per_connection,
-    }
+    table: dict[str, object] = {"transport": "smtp"}
+    return table | ({"connections": setting.connections} if setting.connections else {})
 
 
 def _smtp(folder: Path, setting: Setting) -> dict[str, object]:

@@ -27,7 +27,7 @@ def openssl_rate() -> float:
     program = shutil.which("openssl")
     if program is None:
         return 0.0
-    command = [program, "speed", "-multi", "2", "-seconds", "2", "rsa2048"]
+    command = [program, "speed", "-multi", "2", "-seconds", "1", "rsa2048"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     line = next(one for one in said.splitlines() if re.match(r"rsa\s+2048 bits", one))
     rates = [float(word) for word in line.partition("bits")[2].split() if not word.endswith("s")]

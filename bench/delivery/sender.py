@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import threading
 import time
@@ -49,7 +50,7 @@ def main(folder: Path, issue_id: int) -> None:
         released = time.perf_counter() - began
         print("delivering", flush=True)
         clock = LedgerClock()
-        began, used = time.perf_counter(), cpu()
+        began, used, theirs = time.perf_counter(), cpu(), cpu(resource.RUSAGE_CHILDREN)
         account = publisher.deliver(issue_id, stop=threading.Event())
         wall = time.perf_counter() - began
         clock.stop()
@@ -60,6 +61,7 @@ def main(folder: Path, issue_id: int) -> None:
             "wall": wall,
             "cpu": cpu() - used,
             "ledger": clock.seconds,
+            "workers": cpu(resource.RUSAGE_CHILDREN) - theirs,
         }
         print(json.dumps(told), flush=True)
 

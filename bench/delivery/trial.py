@@ -6,10 +6,9 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -26,15 +25,18 @@ from private_postgres import PrivatePostgres, find_programs, start
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a delivery took: seconds of the wall and of CPU, and how many messages; `sink` is the server's CPU."""
+    """What a delivery took: seconds of the wall and of CPU, and how many messages.
+
+    Of `cpu`, `ledger` is the thread that writes the ledger and `workers` all other processes; `sink` is the server's.
+    """
 
     messages: int
     wall: float
     cpu: float
     ledger: float
+    workers: float
     sink: float
     release: float
-    filling: float
     own: Memory | None
     worker: Memory | None
 
@@ -51,14 +53,17 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A setting with its server: what that offers and how late it answers. `postgres` is a server's URL."""
+    """A setting with its server: what that offers and how late it answers.
+
+    `connections` 0 leaves their number to the product; `postgres` is a database's URL.
+    """
 
     readers: int
     chunking: bool = True
     delay: float = 0.0
     dkim: bool = True
     tls: bool = False
-    connections: int = 4
+    connections: int = 0
     postgres: str = ""
 
 
@@ -79,11 +84,9 @@ def deliver(case: Case) -> Measured:
             )
             ground.lay(folder, setting)
             with Publisher.open(load(folder, {})) as publisher:
-                began = time.perf_counter()
                 ground.subscribe(publisher, case.readers)
-                filling = time.perf_counter() - began
                 issue_id = ground.approve(publisher)
-            return replace(_send(folder, issue_id, server), filling=filling)
+            return _send(folder, issue_id, server)
 
 
 def _send(folder: Path, issue_id: int, server: sink.Running) -> Measured:
@@ -102,9 +105,9 @@ def _send(folder: Path, issue_id: int, server: sink.Running) -> Measured:
         wall=told["wall"],
         cpu=told["cpu"],
         ledger=told["ledger"],
+        workers=told["workers"],
         sink=cost - used,
         release=told["release"],
-        filling=0.0,
         own=own,
         worker=worker,
     )
