@@ -202,6 +202,4 @@ def peer(what: str, rounds: list[tuple[int, float, float, Measured]], goal: str 
     rate = median(count / wall for count, wall, _, _ in rounds)
     cost = median(used / count * 1e6 for count, _, used, _ in rounds)
     ratio = median(one.rate / (count / wall) for count, wall, _, one in rounds)
-    return Figure(
-        f"against {what}", ours, f"{rate:,.0f}/s, {cost:,.0f} µs CPU", f"{ratio:.1f}× its rate", goal
-    )
+    return Figure(what, ours, f"{rate:,.0f}/s, {cost:,.0f} µs CPU", f"{ratio:.1f}× its rate", goal)
