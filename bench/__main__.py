@@ -1,18 +1,24 @@
-"""Run every benchmark and write docs/performance.md."""
+"""Run every benchmark and write docs/performance.md; what takes too long for that runs by an option.
+
+`python -m bench` runs all, `python -m bench NAME …` some and writes nothing; `python -m bench delivery --million`
+delivers to a million readers and writes its own part of the page, which the others leave as it is.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import bench
-from bench.harness import Figure, machine
+from bench.harness import ROOT, Figure, machine
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+PAGE = ROOT / "docs" / "performance.md"
+FIGURES = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+MILLION = "<!-- million: written by `python -m bench delivery --million` -->", "<!-- end of million -->"
+OTHERS = ("harness", "sink", "__main__")
 
 
 def section(name: str, title: str, figures: list[Figure]) -> list[str]:
@@ -23,18 +29,36 @@ def section(name: str, title: str, figures: list[Figure]) -> list[str]:
     return [*lines, ""]
 
 
-def main() -> None:
-    """Run the named benchmarks, or all; write the page only when all ran."""
-    known = [
-        m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("harness", "sink", "__main__")
-    ]
-    chosen = sys.argv[1:] or known
-    lines = [
-        BEGIN,
+def measured() -> list[str]:
+    """Say when and on what."""
+    return [
         "",
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}, Python {sys.version.split()[0]}.",
         "",
     ]
+
+
+def write(marks: tuple[str, str], lines: Sequence[str]) -> None:
+    """Put these lines between two marks of the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    assert begin, marks
+    assert end, marks
+    PAGE.write_text("\n".join((before + begin, *lines, end + after)), encoding="utf-8")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the named benchmarks, or all; write the page only when all ran."""
+    if arguments == ["delivery", "--million"]:
+        module = importlib.import_module("bench.delivery")
+        lines = section("delivery --million", "A million readers", module.million())
+        print("\n".join(lines), flush=True)
+        write(MILLION, [*measured(), *lines])
+        return
+    known = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in OTHERS]
+    chosen = arguments or known
+    lines = measured()
     for name in chosen:
         module = importlib.import_module(f"bench.{name}")
         title = (module.__doc__ or name).split("\n")[0].rstrip(".")
@@ -42,11 +66,8 @@ def main() -> None:
         print("\n".join(table), flush=True)
         lines += table
     if chosen == known:
-        text = PAGE.read_text(encoding="utf-8")
-        before, _, rest = text.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(before + "\n".join(lines) + END + after, encoding="utf-8")
+        write(FIGURES, lines)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

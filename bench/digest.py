@@ -20,8 +20,7 @@ import premailer
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bench.delivery import configuration
-from bench.harness import Figure, median, paired
+from bench.harness import Figure, configuration, median, paired
 from newsletter import digest, templating
 from newsletter.config import Config
 from newsletter.issues import mail_settings

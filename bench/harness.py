@@ -9,6 +9,14 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from newsletter import demo
+from newsletter.config import Config, load
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -22,10 +30,10 @@ class Figure:
     goal: str = ""
 
 
-def cpu() -> float:
-    """Return the CPU seconds of this process and its finished children."""
-    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+def cpu(*of: int) -> float:
+    """Return the CPU seconds of this process and its finished children, or of one of both."""
+    usages = [resource.getrusage(who) for who in of or (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 Clock = Callable[[], float]
@@ -59,6 +67,13 @@ def paired(
         statistics.median(b for _, b in pairs),
         statistics.median(b / a for a, b in pairs),
     )
+
+
+def configuration(folder: Path, port: int) -> Config:
+    """Return the example publication, writing below `folder`, sending to `port`."""
+    config = load(ROOT, {})
+    config = config.model_copy(update={"folders": config.folders.model_copy(update={"state": folder})})
+    return demo.demo_config(config, port)
 
 
 def machine() -> str:

@@ -61,8 +61,11 @@ def find_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def start(programs: Path) -> Iterator[PrivatePostgres]:
-    """Run a server while the block runs; as `nobody` when we are root, which PostgreSQL refuses."""
+def start(programs: Path, *, durable: bool = False) -> Iterator[PrivatePostgres]:
+    """Run a server while the block runs; as `nobody` when we are root, which PostgreSQL refuses.
+
+    Only a `durable` one waits for the disk.
+    """
     folder = Path(
         tempfile.mkdtemp(prefix="newsletter-pg-", dir="/tmp")
     )  # short: a socket's path has 107 bytes
@@ -78,9 +81,7 @@ def start(programs: Path) -> Iterator[PrivatePostgres]:
         settings = {
             "unix_socket_directories": folder,
             "listen_addresses": "",
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
+            **dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "on" if durable else "off"),
             "max_connections": 60,
             "shared_buffers": "32MB",
         }
