@@ -68,9 +68,10 @@ class Connection(threading.Thread):
             with desk.opening:
                 if desk.over.is_set():
                     return 0
-                transport = stack.enter_context(self.connect())
-            desk.open.add(transport)
-            stack.callback(desk.open.discard, transport)
+                transport = self.connect()
+                desk.open.add(transport)  # already now: a stop is heard while it connects
+                stack.callback(desk.open.discard, transport)
+                stack.enter_context(transport)
             offered = transport.capabilities
             self.server, self.window, self.announced = offered.server, offered.window, offered.announces
             desk.opened(offered.window)

@@ -18,6 +18,16 @@ from sqlalchemy.types import TypeEngine
 BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite's INTEGER has 64 bits
 
 
+def bind_instant(value: datetime, dialect: str) -> Any:
+    """Return an instant in UTC as the driver of this dialect takes it."""
+    if value.tzinfo is None:
+        raise ValueError(f"naive instant {value!r}")
+    value = value.astimezone(UTC)
+    if dialect == "postgresql":
+        return value
+    return value.replace(tzinfo=None).isoformat("T", "microseconds") + "Z"  # strftime leaves years unpadded
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware instant; a naive one is a programming error."""
 
@@ -32,16 +42,7 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         """Bind an instant as UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"naive instant {value!r}")
-        value = value.astimezone(UTC)
-        if dialect.name == "postgresql":
-            return value
-        return (
-            value.replace(tzinfo=None).isoformat("T", "microseconds") + "Z"
-        )  # strftime leaves years unpadded
+        return None if value is None else bind_instant(value, dialect.name)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Read an instant back, aware."""

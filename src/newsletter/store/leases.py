@@ -13,14 +13,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
+from sqlalchemy import TextClause, bindparam, func, select, text, update
 
 from newsletter.errors import InputError, LeaseLost
 from newsletter.model import DeliveryState, IssueState, Lease, RefusalReason, Settlement
-from newsletter.store.columns import Instant
-from newsletter.store.deliveries import RETRIED, account, line_of
+from newsletter.store.columns import Instant, bind_instant
+from newsletter.store.deliveries import RETRIED, account
 from newsletter.store.engine import Tx
-from newsletter.store.schema import attempts, deliveries, issues
+from newsletter.store.schema import deliveries, issues
 
 _STANDS = """EXISTS (SELECT 1 FROM subscriptions s WHERE s.subscriber_id = deliveries.subscriber_id
     AND s.newsletter = :newsletter
@@ -166,29 +166,80 @@ def _not_suppressed(dialect: str) -> TextClause:
 def _settle(tx: Tx, lease: Lease, settlements: Sequence[Settlement], now: datetime, source: str) -> None:
     if not settlements:
         return
-    rows = [
-        {
-            "issue": lease.issue_id,
-            "epoch": lease.epoch,
-            "now": now,
-            "id": one.subscriber_id,
-            "state": one.state.value,
-            "reason": one.reason,
-            "presumed": int(one.presumed),
-            "not_before": one.not_before,
-            "uncharged": 0 if one.charged else 1,
-        }
-        for one in settlements
-    ]
-    if tx.execute(_move(source), rows).rowcount != len(rows):
+    plain = [one.subscriber_id for one in settlements if _is_plain(one)]
+    count = _accept(tx, lease, plain, now, source) if plain else 0
+    rows = [_values(lease, one, now) for one in settlements if not _is_plain(one)]
+    count += tx.execute(_move(source), rows).rowcount if rows else 0
+    if count != len(settlements):
         raise LeaseLost(
             "a delivery is not in the state in which it was left",
             where=f"issue {lease.issue_id}",
             remedy="Another process writes this ledger; nothing was changed",
         )
-    lines = [line_of(lease.issue_id, one.subscriber_id, one.attempt) for one in settlements if one.attempt]
+    _append(tx, lease, settlements)
+
+
+def _is_plain(one: Settlement) -> bool:
+    """Tell whether a message was simply taken, as nearly all are."""
+    return one.state is DeliveryState.ACCEPTED and one.charged and not (one.presumed or one.reason)
+
+
+def _accept(tx: Tx, lease: Lease, ids: Sequence[int], now: datetime, source: str) -> int:
+    bound = {"issue": lease.issue_id, "epoch": lease.epoch, "now": now, "ids": among(tx, ids)}
+    return tx.execute(_accepted(tx.dialect.name, source), bound).rowcount
+
+
+@cache
+def _accepted(dialect: str, source: str) -> TextClause:
+    return text(
+        f"""UPDATE deliveries SET state = 'accepted', reason = '', presumed = 0, not_before = NULL, changed_at = :now
+        WHERE issue_id = :issue AND {_AMONG[dialect]} AND {source} AND {_EPOCH}"""  # noqa: S608  (constants)
+    ).bindparams(bindparam("now", type_=Instant()))
+
+
+def _values(lease: Lease, one: Settlement, now: datetime) -> dict[str, Any]:
+    return {
+        "issue": lease.issue_id,
+        "epoch": lease.epoch,
+        "now": now,
+        "id": one.subscriber_id,
+        "state": one.state.value,
+        "reason": one.reason,
+        "presumed": int(one.presumed),
+        "not_before": one.not_before,
+        "uncharged": 0 if one.charged else 1,
+    }
+
+
+def _append(tx: Tx, lease: Lease, settlements: Sequence[Settlement]) -> None:
+    """Append the lines of history; by the driver itself, for there is one a message."""
+    dialect, issue_id = tx.dialect.name, lease.issue_id
+    lines = [
+        (
+            issue_id,
+            one.subscriber_id,
+            said.epoch,
+            bind_instant(said.at, dialect),
+            said.transport,
+            said.server,
+            said.stage.value,
+            said.outcome.value,
+            said.code,
+            said.enhanced,
+            said.text,
+        )
+        for one in settlements
+        if (said := one.attempt) is not None
+    ]
     if lines:
-        tx.execute(insert(attempts), lines)
+        tx.exec_driver_sql(_LINES[dialect], lines)
+
+
+_COLUMNS = "issue_id, subscriber_id, epoch, at, transport, server, stage, outcome, code, enhanced, text"
+_LINES = {
+    dialect: f"INSERT INTO attempts ({_COLUMNS}) VALUES ({', '.join([mark] * 11)})"  # noqa: S608  (constants)
+    for dialect, mark in (("sqlite", "?"), ("postgresql", "%s"))
+}
 
 
 @cache
