@@ -36,7 +36,11 @@ def make_message(number: int, size: int) -> Message:
     head = b"From: weekly@example.org\r\nTo: reader%d@example.org\r\nSubject: Weekly\r\nMessage-ID: <1.%d@example.org>"
     content = head % (number, number) + b"\r\n\r\n" + LINE * (size // len(LINE))
     return Message(
-        key=number, sender=f"b+{number}@example.org", recipient=f"reader{number}@example.org", content=content
+        key=number,
+        sender=f"b+{number}@example.org",
+        recipient=f"reader{number}@example.org",
+        content=content,
+        canonical=True,
     )
 
 

@@ -146,8 +146,10 @@ def test_one_fault_costs_one_message_its_certain_outcome(
         assert {r.outcome for r in receipts} & {U, N}
         return
     if mode == "plain" or where is not Stage.END_OF_DATA:
-        assert [r.outcome for r in receipts] == [A, outcome, A]
-        assert sum(log.values()) == accepted
+        third = receipts[2].outcome
+        assert third is A or (mode == "pipelined" and third is N)  # taken already when the connection broke
+        assert [r.outcome for r in receipts] == [A, outcome, third]
+        assert sum(log.values()) == accepted - (third is N)
     assert receipts[1].outcome is outcome
     assert receipts[1].stage is stage or (shifted and receipts[1].stage is Stage.DATA)
     assert receipts[1].text
@@ -205,9 +207,10 @@ def test_a_farewell_refuses_what_was_begun_behind_the_answer(ground: Callable[..
 def test_a_refusal_that_comes_before_the_dot_leaves_no_doubt(ground: Callable[..., Any]) -> None:
     early = Act(say=b"354 go on\r\n552 5.3.4 enough\r\n")
     with ground(at(Stage.DATA, early)) as here:
-        receipts = here.send(message(1), message(2), message(3))
-        assert [r.outcome for r in receipts] == [A, N, A]
-        assert sorted(here.server.accepted()) == [1, 3]
+        first, second, third = here.send(message(1), message(2), message(3))
+        assert (first.outcome, second.outcome) == (A, N)
+        assert third.outcome in (A, N)  # it was taken already, or not yet
+        assert sorted(here.server.accepted()) == ([1, 3] if third.outcome is A else [1])
 
 
 @pytest.mark.parametrize("close", [False, True])

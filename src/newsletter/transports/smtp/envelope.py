@@ -59,11 +59,16 @@ def stuff(content: bytes) -> bytes:
     return b"." + stuffed if stuffed.startswith(b".") else stuffed
 
 
+def is_ascii(message: Message) -> bool:
+    """Tell whether the content is ASCII."""
+    return message.canonical or message.content.isascii()
+
+
 def needs_smtputf8(message: Message) -> bool:
     """Tell whether address or headers are outside ASCII (RFC 6531)."""
     if not (message.recipient.isascii() and message.sender.isascii()):
         return True
-    return not message.content.isascii() and not message.content.partition(b"\r\n\r\n")[0].isascii()
+    return not is_ascii(message) and not message.content.partition(b"\r\n\r\n")[0].isascii()
 
 
 def objection(message: Message, offered: Capabilities) -> tuple[Outcome, Stage, Reply] | None:
@@ -80,11 +85,11 @@ def objection(message: Message, offered: Capabilities) -> tuple[Outcome, Stage, 
     text = ""
     if fault := address_fault(message.recipient):
         text = f"the address {fault}"
-    elif fault := content_fault(content):
+    elif not message.canonical and (fault := content_fault(content)):
         text = f"the message {fault}"
     elif needs_smtputf8(message) and not offered.smtputf8:
         text = "the address or a header is not ASCII and the server does not offer SMTPUTF8"
-    elif not content.isascii() and not offered.eight_bit:
+    elif not is_ascii(message) and not offered.eight_bit:
         text = "the message is not ASCII and the server does not offer 8BITMIME"
     return (Outcome.REFUSED, Stage.LOCAL, Reply(0, "", text)) if text else None
 
@@ -94,7 +99,7 @@ def mail_command(message: Message, offered: Capabilities, *, sized: bool) -> byt
     words = [f"MAIL FROM:<{message.sender}>"]
     if sized:
         words.append(f"SIZE={len(message.content)}")  # RFC 1870
-    if not message.content.isascii() and offered.eight_bit:
+    if not is_ascii(message) and offered.eight_bit:
         words.append("BODY=8BITMIME")  # RFC 6152
     if needs_smtputf8(message):
         words.append("SMTPUTF8")
