@@ -15,6 +15,9 @@ _LITERAL = re.compile(r"\[[0-9A-Za-z.:]{2,60}\]")
 _LINE_LIMIT = 998  # octets without CRLF (RFC 5321 §4.5.3.1.6)
 _PRINTABLE = re.compile(r"[ -~]+")
 _SIMPLE = re.compile(r"[!-~]+")  # nothing that needs a closer look
+_USUAL = re.compile(
+    r"[a-z0-9.+_-]+@[a-z0-9]+(?:[.-][a-z0-9]+)*"
+)  # short and without letters to look at twice
 _PLAIN = re.compile(r"[a-z0-9.@_-]+")  # lower case only: what most addresses are, and needs no closer look
 _IN_XTEXT = re.compile(r"[^!-*,-<>-~]")  # what xtext cannot hold as it is (RFC 3461 §4)
 _IN_UTF8_XTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")  # likewise of an address outside ASCII (RFC 6533 §3)
@@ -22,6 +25,8 @@ _IN_UTF8_XTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")  # likewise of an address outs
 
 def address_fault(address: str) -> str:
     """Say what keeps an address from going into an envelope exactly as it is; empty when nothing does."""
+    if len(address) <= 65 and _USUAL.fullmatch(address):
+        return ""
     if not _SIMPLE.fullmatch(address) and (odd := next(filter(_is_odd, address), "")):
         return f"holds the character U+{ord(odd):04X}, which no envelope can carry"
     local, at, domain = address.rpartition("@")

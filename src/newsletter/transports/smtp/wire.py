@@ -69,6 +69,7 @@ class Wire(smtplib.SMTP):
         self._read_by = self._write_by = 0.0
         self._buffer = b""
         self._end: Exception | None = None  # why nothing more can be read, when that is so
+        self._dry = False  # nothing was there when last looked at, and nobody waited since
         self._poll = select.poll()
         self._guard = threading.Lock()
         self._aborted = False
@@ -327,7 +328,7 @@ class Wire(smtplib.SMTP):
                 raise Malformed(f"a line of the server's reply is longer than {LINE_LIMIT} octets")
             if self._end is not None:
                 raise self._end
-            if not self._fill():
+            if self._dry or not self._fill():
                 self._await(select.POLLIN, self._read_by)
             elif time.monotonic() > self._read_by:
                 raise self._late()
@@ -343,6 +344,7 @@ class Wire(smtplib.SMTP):
         try:
             data = self.sock.recv(4096)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self._dry = True
             return False
         except OSError as e:
             self._end = e
@@ -363,6 +365,7 @@ class Wire(smtplib.SMTP):
     def _await(self, what: int, until: float) -> int:
         """Wait until the socket is ready for any of this, at most until then; return for what it is."""
         assert self.sock is not None
+        self._dry = False
         left = until - time.monotonic()
         self._poll.register(self.sock, what)
         if left <= 0 or not (ready := self._poll.poll(left * 1000)):
