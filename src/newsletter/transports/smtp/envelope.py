@@ -73,7 +73,10 @@ def needs_smtputf8(message: Message) -> bool:
     """Tell whether address or headers are outside ASCII (RFC 6531)."""
     if not (message.recipient.isascii() and message.sender.isascii()):
         return True
-    return not is_ascii(message) and not message.content.partition(b"\r\n\r\n")[0].isascii()
+    return (
+        not (message.canonical or message.content.isascii())
+        and not message.content.partition(b"\r\n\r\n")[0].isascii()
+    )
 
 
 def objection(message: Message, offered: Capabilities) -> tuple[Outcome, Stage, Reply] | None:
@@ -92,7 +95,7 @@ def objection(message: Message, offered: Capabilities) -> tuple[Outcome, Stage, 
         text = f"the address {fault}"
     elif not message.canonical and (fault := content_fault(content)):
         text = f"the message {fault}"
-    elif needs_smtputf8(message) and not offered.smtputf8:
+    elif not offered.smtputf8 and needs_smtputf8(message):
         text = "the address or a header is not ASCII and the server does not offer SMTPUTF8"
     elif not is_ascii(message) and not offered.eight_bit:
         text = "the message is not ASCII and the server does not offer 8BITMIME"
