@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
 import shutil
 import smtplib
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
+from ipaddress import ip_address
+from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from bench import sink
 from bench.harness import Figure, cpu
@@ -22,25 +35,51 @@ from newsletter.model import Message, Outcome
 from newsletter.transports import TransportContext
 from newsletter.transports.smtp import SmtpTransport
 
-ROUNDS = 3
-FEW, MANY = 500, 3000
+try:
+    import aiosmtplib
+except ImportError:
+    aiosmtplib = None  # type: ignore[assignment]  # said where it would be measured
+
+ROUNDS = 5
+FEW, MANY = 1000, 5000
 DELAY, CONNECTIONS = 0.02, 10
-LATE, LATE_PLAINLY = 150, 15  # messages of one connection, so that both take seconds
+LATE, LATE_IN_TURN = 100, 15  # messages of one connection, so that both take seconds
 LINE = b"abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstu\r\n"
-PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
-Sender = Callable[[int, int, int], None]
+PLACES = f"{os.defpath}:/usr/sbin:/usr/local/sbin"
+UNPACKED = Path(__file__).parent.parent / ".venv" / "oracles" / "postfix" / "usr"  # by tests/prepare.sh
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to send; `certificate` when it speaks TLS from the start."""
+
+    port: int
+    certificate: Path | None = None
+
+    def trusted(self) -> ssl.SSLContext:
+        """Return a context that trusts its certificate."""
+        return ssl.create_default_context(cafile=self.certificate)
+
+
+Sender = Callable[[Server, int, int], object]
+
+
+# Senders
 
 
 def make_message(number: int, size: int) -> Message:
-    """Return one of many distinct messages of about `size` octets."""
+    """Return one of many distinct messages of about `size` octets, which vouches for itself as a digest does."""
     head = b"From: weekly@example.org\r\nTo: reader%d@example.org\r\nSubject: Weekly\r\nMessage-ID: <1.%d@example.org>"
-    content = head % (number, number) + b"\r\n\r\n" + LINE * (size // len(LINE))
     return Message(
-        key=number, sender=f"b+{number}@example.org", recipient=f"reader{number}@example.org", content=content
+        key=number,
+        sender=f"b+{number}@example.org",
+        recipient=f"reader{number}@example.org",
+        content=head % (number, number) + b"\r\n\r\n" + LINE * (size // len(LINE)),
+        canonical=True,
     )
 
 
-def send_ours(port: int, count: int, size: int) -> None:
+def send_ours(server: Server, count: int, size: int) -> None:
     """Send over one connection of ours."""
     publication = PublicationConfig(
         title="Bench",
@@ -49,7 +88,12 @@ def send_ours(port: int, count: int, size: int) -> None:
         id_date=date(2026, 1, 1),
         contact="editor@example.org",
     )
-    smtp = SmtpConfig(host="127.0.0.1", port=port, security="none")
+    smtp = SmtpConfig(
+        host="127.0.0.1",
+        port=server.port,
+        security="tls" if server.certificate else "none",
+        ca_file=server.certificate,
+    )
     delivery = DeliveryConfig(per_connection=count)
     context = TransportContext(config=Config(publication=publication, smtp=smtp, delivery=delivery))
     with SmtpTransport(context) as transport:
@@ -57,38 +101,92 @@ def send_ours(port: int, count: int, size: int) -> None:
         assert sum(receipt.outcome is Outcome.ACCEPTED for receipt in receipts) == count
 
 
-def send_plainly(port: int, count: int, size: int) -> None:
+def send_plainly(server: Server, count: int, size: int) -> None:
     """Send an EmailMessage each over one connection of smtplib's."""
     body = (LINE * (size // len(LINE))).decode().replace("\r\n", "\n")
-    with smtplib.SMTP("127.0.0.1", port) as server:
+    with smtplib.SMTP("127.0.0.1", server.port) as client:
         for number in range(count):
             message = EmailMessage()
             message["From"], message["To"] = "weekly@example.org", f"reader{number}@example.org"
             message["Subject"] = "Weekly"
             message.set_content(body)
-            server.send_message(message)
+            client.send_message(message)
 
 
-def send_by_postfix(port: int, count: int, size: int) -> None:
+def send_in_turn(server: Server, count: int, size: int) -> None:
+    """Send ready messages over one kept connection, each command waiting for the answer to the one before."""
+    if server.certificate:
+        client: smtplib.SMTP = smtplib.SMTP_SSL("127.0.0.1", server.port, context=server.trusted())
+    else:
+        client = smtplib.SMTP("127.0.0.1", server.port)
+    with client:
+        for number in range(count):
+            message = make_message(number, size)
+            client.sendmail(message.sender, [message.recipient], message.content)
+
+
+def send_by_aiosmtplib(server: Server, count: int, size: int) -> None:
+    """Send ready messages by aiosmtplib, over all connections at once in one loop."""
+
+    async def send_one(share: int) -> None:
+        tls = (
+            {"use_tls": True, "tls_context": server.trusted()} if server.certificate else {"start_tls": False}
+        )
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, **tls) as client:
+            for number in range(share):
+                message = make_message(number, size)
+                await client.sendmail(message.sender, [message.recipient], message.content)
+
+    async def send_all() -> None:
+        await asyncio.gather(*(send_one(count // CONNECTIONS) for _ in range(CONNECTIONS)))
+
+    asyncio.run(send_all())
+
+
+def send_by_postfix(server: Server, count: int, size: int) -> None:
     """Send with Postfix's own load generator, over one session that is kept."""
-    program = shutil.which("smtp-source", path=PLACES)
-    assert program is not None
+    program, environment = postfix_tool("smtp-source")
     command = [program, "-4", "-d", "-s", "1", "-m", str(count), "-l", str(size)]
-    subprocess.run([*command, f"127.0.0.1:{port}"], check=True, capture_output=True)
+    subprocess.run([*command, f"127.0.0.1:{server.port}"], check=True, capture_output=True, env=environment)
+
+
+def at_once(sender: Sender) -> Sender:
+    """Return a sender over several connections in threads."""
+
+    def send(server: Server, count: int, size: int) -> None:
+        share = count // CONNECTIONS
+        threads = [threading.Thread(target=sender, args=(server, share, size)) for _ in range(CONNECTIONS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return send
+
+
+# Servers
+
+
+def postfix_tool(name: str) -> tuple[str, dict[str, str]]:
+    """Return a program of Postfix, installed or unpacked, and its environment; an empty name when there is none."""
+    if installed := shutil.which(name, path=PLACES):
+        return installed, dict(os.environ)
+    program = UNPACKED / "sbin" / name
+    return str(program) if program.exists() else "", {"LD_LIBRARY_PATH": str(UNPACKED / "lib" / "postfix")}
 
 
 @contextmanager
-def postfix_sink() -> Iterator[int]:
-    """Run Postfix's smtp-sink and yield its port."""
-    program = shutil.which("smtp-sink", path=PLACES)
-    assert program is not None
+def postfix_sink() -> Iterator[Server]:
+    """Run Postfix's smtp-sink."""
+    program, environment = postfix_tool("smtp-sink")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     user = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to run as root
-    process = subprocess.Popen([program, *user, f"127.0.0.1:{port}", "100"], stderr=subprocess.DEVNULL)
+    command = [program, *user, f"127.0.0.1:{port}", "100"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     try:
         _await_port(port)
-        yield port
+        yield Server(port)
     finally:
         process.terminate()
         process.wait()
@@ -104,67 +202,131 @@ def _await_port(port: int) -> None:
     raise RuntimeError("smtp-sink does not start")
 
 
+@contextmanager
+def sink_under_tls(offers: tuple[str, ...], delay: float) -> Iterator[Server]:
+    """Run our sink under TLS from the start, in a process of its own."""
+    with TemporaryDirectory() as folder:
+        certificate = Path(folder) / "server.pem"
+        certificate.write_bytes(make_certificate())
+        processes = multiprocessing.get_context("spawn")
+        ours, theirs = processes.Pipe()
+        process = processes.Process(target=_serve_under_tls, args=(offers, delay, certificate, theirs))
+        process.start()
+        try:
+            yield Server(ours.recv(), certificate)
+        finally:
+            process.terminate()
+            process.join()
+
+
+def _serve_under_tls(offers: tuple[str, ...], delay: float, certificate: Path, tell: Connection) -> None:
+    async def serve() -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: sink.Talk(list(offers), delay), "127.0.0.1", 0, ssl=context)
+        tell.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+def make_certificate() -> bytes:
+    """Return a key and a certificate by itself for the loopback, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sink")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+# Figures
+
+
 def compare(
-    ours: Sender, peer: Sender, port: int, counts: tuple[int, int], size: int
-) -> tuple[list[float], list[float]]:
-    """Return medians of ours and the peer's: messages a second, and CPU microseconds a message."""
-    rows: tuple[list[tuple[float, float]], ...] = ([], [])
+    what: str, server: Server, ours: tuple[Sender, int], peer: tuple[Sender, int], size: int, goal: str = ""
+) -> Figure:
+    """Send in turn by both; return medians of messages a second and of CPU a message, and of the rates' ratios."""
+    rows: list[list[tuple[float, float]]] = [[], []]
+    for sender, count in (ours, peer):
+        sender(server, max(count // 10, CONNECTIONS), size)  # to warm up
     for _ in range(ROUNDS):
-        for row, sender, count in zip(rows, (ours, peer), counts, strict=True):
+        for row, (sender, count) in zip(rows, (ours, peer), strict=True):
             began, used = time.perf_counter(), cpu()
-            sender(port, count, size)
+            sender(server, count, size)
             row.append((count / (time.perf_counter() - began), (cpu() - used) / count * 1e6))
-    mine, theirs = ([median(one[n] for one in row) for n in (0, 1)] for row in rows)
-    return mine, theirs
-
-
-def at_once(sender: Sender) -> Sender:
-    """Return a sender over several connections in threads."""
-
-    def send(port: int, count: int, size: int) -> None:
-        share = count // CONNECTIONS
-        threads = [threading.Thread(target=sender, args=(port, share, size)) for _ in range(CONNECTIONS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    return send
-
-
-def figure(what: str, ours: list[float], peer: list[float], goal: str = "") -> Figure:
-    """Put rates and CPU on one line."""
-    words = [f"{rate:,.0f}/s, {cost:,.0f} µs CPU" for rate, cost in (ours, peer)]
-    return Figure(what, words[0], words[1], f"{ours[0] / peer[0]:.1f}× its rate", goal)
+    words = [f"{median(r for r, _ in row):,.0f}/s, {median(c for _, c in row):,.0f} µs CPU" for row in rows]
+    ratio = median(mine / theirs for (mine, _), (theirs, _) in zip(*rows, strict=True))
+    return Figure(what, words[0], words[1], f"{ratio:.2f}× its rate", goal)
 
 
 def against_postfix() -> list[Figure]:
-    """Compare with smtp-source into the same smtp-sink, where both are installed."""
+    """Compare with smtp-source into the same smtp-sink, where both are."""
     what = "{} kB messages, one connection into smtp-sink, against smtp-source -d"
-    if not all(shutil.which(name, path=PLACES) for name in ("smtp-sink", "smtp-source")):
+    if not all(postfix_tool(name)[0] for name in ("smtp-sink", "smtp-source")):
         return [Figure(what.format("5 and 60"), "not measured: Postfix is not installed")]
-    lines = []
-    with postfix_sink() as port:
-        for size, count, goal in ((5000, MANY, "1.5×"), (60_000, FEW, "1.15×")):
-            pair = compare(send_ours, send_by_postfix, port, (count, count), size)
-            lines.append(figure(what.format(size // 1000), *pair, goal))
-    return lines
+    with postfix_sink() as server:
+        return [
+            compare(
+                what.format(size // 1000), server, (send_ours, count), (send_by_postfix, count), size, goal
+            )
+            for size, count, goal in ((5000, MANY, "1.5×, ≤ 30 µs"), (60_000, FEW, "1.15×"))
+        ]
 
 
-def figures() -> list[Figure]:
-    """Measure in turn, in the same run, into the same sink."""
-    lines = []
+def against_smtplib() -> Iterator[Figure]:
+    """Compare with smtplib and an EmailMessage each, as fast as replies come."""
     for offers, way in ((sink.OFFERS, "DATA"), (sink.CHUNKED, "BDAT")):
         with sink.running(offers) as port:
             for size, count in ((5000, MANY), (60_000, FEW)):
-                pair = compare(send_ours, send_plainly, port, (count, count // 2), size)
                 what = (
                     f"{size // 1000} kB messages by {way}, one connection, against smtplib and EmailMessage"
                 )
-                lines.append(figure(what, *pair))
+                yield compare(what, Server(port), (send_ours, count), (send_plainly, count // 5), size)
+
+
+def late_replies() -> Iterator[Figure]:
+    """Compare with senders that wait for each reply, where replies are late."""
+    peers = [("sequential transactions, pooled (smtplib)", at_once(send_in_turn))]
+    if aiosmtplib is None:
+        yield Figure("replies 20 ms late, against aiosmtplib", "not measured: aiosmtplib is not installed")
+    else:
+        peers.insert(0, ("aiosmtplib", send_by_aiosmtplib))
+    ours = at_once(send_ours), LATE * CONNECTIONS
+    for offers, way, goal in ((sink.OFFERS, "DATA", "4×"), (sink.CHUNKED, "BDAT", "12×")):
+        for under in ("", " under TLS"):
+            with late_sink(offers, tls=bool(under)) as server:
+                for name, peer in peers:
+                    what = (
+                        f"5 kB by {way}{under}, replies 20 ms late, {CONNECTIONS} connections, against {name}"
+                    )
+                    yield compare(what, server, ours, (peer, LATE_IN_TURN * CONNECTIONS), 5000, goal)
+
+
+@contextmanager
+def late_sink(offers: tuple[str, ...], *, tls: bool) -> Iterator[Server]:
+    """Run our sink with late replies."""
+    if tls:
+        with sink_under_tls(offers, DELAY) as server:
+            yield server
+    else:
         with sink.running(offers, delay=DELAY) as port:
-            counts = LATE * CONNECTIONS, LATE_PLAINLY * CONNECTIONS
-            pair = compare(at_once(send_ours), at_once(send_plainly), port, counts, 5000)
-            what = f"5 kB messages by {way}, replies 20 ms late, {CONNECTIONS} connections, against smtplib"
-            lines.append(figure(what, *pair, "4×" if way == "DATA" else "12×"))
-    return lines + against_postfix()
+            yield Server(port)
+
+
+def figures() -> list[Figure]:
+    """Measure each pair in turn, in the same run, into the same sink."""
+    return [*against_postfix(), *late_replies(), *against_smtplib()]

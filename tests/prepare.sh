@@ -1,7 +1,7 @@
 #!/bin/sh
-# Install what some tests need beyond Python: a browser, fonts, a database, spam filters, an accessibility checker, and
-# data on what mail programs support. Packages only as root on a Debian machine, the last two only where npm is, and
-# said; elsewhere those tests skip and say why.
+# Install what some tests need beyond Python: a browser, fonts, a database, spam filters, a mail server, an accessibility
+# checker, and data on what mail programs support. Packages only as root on a Debian machine, the last two only where npm
+# is, and said; elsewhere those tests skip and say why.
 set -u
 cd "$(dirname "$0")/.." || exit 0
 oracles=.venv/oracles
@@ -47,7 +47,30 @@ oracle() {
     rm -rf "$oracles/unpacked"
 }
 
+# Postfix is only unpacked, so that no mail server of the machine is set up or started; its libraries are installed.
+postfix() {
+    kept="$oracles/postfix"
+    [ -x /usr/lib/postfix/sbin/master ] || [ -x "$kept/usr/lib/postfix/sbin/master" ] && return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "Not installed: postfix. The test that needs it will be skipped and say so."
+        return 0
+    fi
+    echo "Unpacking for the tests: postfix"
+    export DEBIAN_FRONTEND=noninteractive
+    mkdir -p "$oracles/unpacked"
+    (
+        cd "$oracles/unpacked" || exit 1
+        apt-get download -qq postfix || { apt-get update -qq && apt-get download -qq postfix; } || exit 1
+        libraries=$(dpkg-deb -f postfix_*.deb Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ (|:]*\).*/\1/p')
+        # shellcheck disable=SC2086  # several words
+        apt-get install -y -qq --no-install-recommends $libraries || exit 1
+        dpkg-deb -x postfix_*.deb postfix && mv postfix ../postfix
+    ) >/dev/null 2>&1 || echo "That did not work; the test that needs it will be skipped and say so."
+    rm -rf "$oracles/unpacked"
+}
+
 packages
+postfix
 oracle caniemail@1.0.5 data/caniemail.json
 oracle axe-core@4.14.1 axe.min.js
 exit 0

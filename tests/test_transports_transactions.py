@@ -141,8 +141,8 @@ def test_a_lone_dot_that_is_taken_ends_the_connection(
 ) -> None:
     table = {(Stage.RCPT, 2): say("550 5.1.1 no such user"), (Stage.DATA, 2): say("250 2.0.0 done already")}
     with grounded(publication, tmp_path / "log", table, lenient=True) as here:
-        receipts = here.send(*map(message, range(1, 4)))
-        assert [r.outcome for r in receipts] == [A, R, A]
+        receipts = here.send(*map(message, range(1, 5)))
+        assert [r.outcome for r in receipts] == [A, R, N, A]  # the third was to go with the second
         assert here.server.count(Stage.GREETING) == 2
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -21,6 +22,7 @@ WIDTH = 76  # columns a line should have; a token that is longer stands alone on
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+( [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _LOCAL = re.compile(r"[^\s@\"(),:;<>\[\\\]]+")
+_LINE_LIMIT = 998  # octets (RFC 5321 §4.5.3.1.6)
 _AROUND = 12  # characters of an encoded word around its base64
 
 
@@ -83,6 +85,14 @@ def tokens(name: str, *values: str) -> bytes:
 def date(name: str, when: datetime) -> bytes:
     """Write a date field in UTC (RFC 5322 §3.3)."""
     return f"{name}: {format_datetime(when.astimezone(UTC))}\r\n".encode()
+
+
+def are_canonical(fields: Sequence[bytes]) -> bool:
+    """Tell whether fields of ours are ASCII in lines that no mail server would have to break.
+
+    They have no control character (`checked`), and their lines begin with a name or a space.
+    """
+    return all(len(field) <= _LINE_LIMIT and field.isascii() for field in fields)
 
 
 def _phrase(display: str, name: str) -> list[str]:

@@ -81,6 +81,7 @@ class Mailer:
         self._same = list(_same_for_all(issue, settings, boundary))
         self._head = b"".join(self._same)
         self._seal = dkim.Seal(self._same, _OF_ONE, settings.signers, issue.dated)
+        self._canonical = headers.are_canonical(self._same)
 
     @property
     def alone(self) -> int:
@@ -99,12 +100,14 @@ class Mailer:
             headers.tokens("List-Unsubscribe", f"<{page}>", f"<{self._mailto(token)}>"),
         )
         body = self._variants.body(self._values(reader, page))
+        sealed = self._seal.sign(fields, body)
         bounce = self._token(tokens.Purpose.BOUNCE, f"{self.issue.id}.{number}")
         return Message(
             key=number,
             sender=f"b+{bounce}@{self._bounce}",
             recipient=recipient,
-            content=b"".join((self._seal.sign(fields, body), self._head, *fields, b"\r\n", body)),
+            content=b"".join((sealed, self._head, *fields, b"\r\n", body)),
+            canonical=self._canonical and headers.are_canonical(fields),
         )
 
     def fill(self, reader: Reader) -> tuple[str, str]:

@@ -99,12 +99,17 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """The exact bytes of one e-mail and its envelope; `key` names the delivery it belongs to."""
+    """The exact bytes of one e-mail and its envelope; `key` names the delivery it belongs to.
+
+    `canonical` is the maker's word that the content is ASCII without NUL, in lines of at most 998 octets that end in
+    CRLF and none of which begins with a dot: nothing in it needs a look, or a second dot, on its way.
+    """
 
     key: int
     sender: str
     recipient: str
     content: bytes
+    canonical: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from newsletter.model import Message, Receipt, Stage
 from newsletter.transports import Capabilities, Supply, TransportContext
 from newsletter.transports.replies import Reply
 from newsletter.transports.smtp.envelope import objection
+from newsletter.transports.smtp.login import log_in
 from newsletter.transports.smtp.transactions import Conversation, receipt_of, window_of
 from newsletter.transports.smtp.wire import TIMEOUTS, Stopped, Wire
 
@@ -103,6 +104,8 @@ class SmtpTransport:
 
     def _connect(self) -> None:
         wire = self._wire = Wire(self._server.local_hostname, self._timeouts)
+        if self._aborted:  # while the one before was left
+            wire.abort(doubt=True)
         self._talk = None
         self._carried = 0
         try:
@@ -158,7 +161,7 @@ class SmtpTransport:
     def _log_in(self, wire: Wire) -> None:
         wire.enter(Stage.AUTH)
         try:
-            reply = wire.authenticate(self._server.username, self._password)
+            reply = log_in(wire, self._server.username, self._password)
         except UnicodeEncodeError as e:
             what = "the server's way to log in cannot carry this user name or password"
             raise self._error(Stage.AUTH, what, True) from e
@@ -190,14 +193,16 @@ class SmtpTransport:
     # Messages
 
     def _step(self, talk: Conversation, supply: Supply) -> tuple[list[Receipt], TransportError | None]:
-        """Take one message or hear one reply; return the receipts, and why the connection must end."""
+        """Take one message or hear what is said; return the receipts, and why the connection must end."""
         wire = self._wire
         assert wire is not None
+        message = None
+        if self._may_take(talk, wire, supply):  # what taking raises is no fault of the connection
+            message = supply.take(keep_error=talk.busy)
+            if message is None:
+                return [], None
         try:
-            if self._may_take(talk, wire, supply):
-                receipt = self._take(talk, supply)
-            else:
-                receipt = talk.advance() if talk.busy else None
+            receipt = self._begin(talk, message) if message else talk.advance() if talk.busy else None
             receipts = [] if receipt is None else [receipt]
         except Stopped as e:
             receipts = list(talk.stop(str(e)))
@@ -209,17 +214,16 @@ class SmtpTransport:
         return receipts, self._error(wire.stage, talk.retired)
 
     def _may_take(self, talk: Conversation, wire: Wire, supply: Supply) -> bool:
-        """Tell whether to take a message before the next reply is read: never when one is there to be read."""
+        """Tell whether to take a message before the next reply is read: never when that may settle another."""
         if self._aborted or supply.is_over() or not talk.has_room():
             return False
         if not talk.busy:
             return True
-        return self._carried < self._per_connection and supply.is_ready() and not wire.has_spoken()
+        if self._carried >= self._per_connection or not supply.is_ready():
+            return False
+        return not (talk.in_doubt and wire.has_spoken())
 
-    def _take(self, talk: Conversation, supply: Supply) -> Receipt | None:
-        message = supply.take(keep_error=talk.busy)
-        if message is None:
-            return None
+    def _begin(self, talk: Conversation, message: Message) -> Receipt | None:
         said = objection(message, self._capabilities)
         if said is not None:
             return receipt_of(message, self._name, said)

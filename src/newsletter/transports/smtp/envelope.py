@@ -15,6 +15,9 @@ _LITERAL = re.compile(r"\[[0-9A-Za-z.:]{2,60}\]")
 _LINE_LIMIT = 998  # octets without CRLF (RFC 5321 §4.5.3.1.6)
 _PRINTABLE = re.compile(r"[ -~]+")
 _SIMPLE = re.compile(r"[!-~]+")  # nothing that needs a closer look
+_USUAL = re.compile(
+    r"[a-z0-9.+_-]+@[a-z0-9]+(?:[.-][a-z0-9]+)*"
+)  # short and without letters to look at twice
 _PLAIN = re.compile(r"[a-z0-9.@_-]+")  # lower case only: what most addresses are, and needs no closer look
 _IN_XTEXT = re.compile(r"[^!-*,-<>-~]")  # what xtext cannot hold as it is (RFC 3461 §4)
 _IN_UTF8_XTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")  # likewise of an address outside ASCII (RFC 6533 §3)
@@ -22,6 +25,8 @@ _IN_UTF8_XTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")  # likewise of an address outs
 
 def address_fault(address: str) -> str:
     """Say what keeps an address from going into an envelope exactly as it is; empty when nothing does."""
+    if len(address) <= 65 and _USUAL.fullmatch(address):
+        return ""
     if not _SIMPLE.fullmatch(address) and (odd := next(filter(_is_odd, address), "")):
         return f"holds the character U+{ord(odd):04X}, which no envelope can carry"
     local, at, domain = address.rpartition("@")
@@ -59,11 +64,19 @@ def stuff(content: bytes) -> bytes:
     return b"." + stuffed if stuffed.startswith(b".") else stuffed
 
 
+def is_ascii(message: Message) -> bool:
+    """Tell whether the content is ASCII."""
+    return message.canonical or message.content.isascii()
+
+
 def needs_smtputf8(message: Message) -> bool:
     """Tell whether address or headers are outside ASCII (RFC 6531)."""
     if not (message.recipient.isascii() and message.sender.isascii()):
         return True
-    return not message.content.isascii() and not message.content.partition(b"\r\n\r\n")[0].isascii()
+    return (
+        not (message.canonical or message.content.isascii())
+        and not message.content.partition(b"\r\n\r\n")[0].isascii()
+    )
 
 
 def objection(message: Message, offered: Capabilities) -> tuple[Outcome, Stage, Reply] | None:
@@ -80,11 +93,11 @@ def objection(message: Message, offered: Capabilities) -> tuple[Outcome, Stage, 
     text = ""
     if fault := address_fault(message.recipient):
         text = f"the address {fault}"
-    elif fault := content_fault(content):
+    elif not message.canonical and (fault := content_fault(content)):
         text = f"the message {fault}"
-    elif needs_smtputf8(message) and not offered.smtputf8:
+    elif not offered.smtputf8 and needs_smtputf8(message):
         text = "the address or a header is not ASCII and the server does not offer SMTPUTF8"
-    elif not content.isascii() and not offered.eight_bit:
+    elif not is_ascii(message) and not offered.eight_bit:
         text = "the message is not ASCII and the server does not offer 8BITMIME"
     return (Outcome.REFUSED, Stage.LOCAL, Reply(0, "", text)) if text else None
 
@@ -94,7 +107,7 @@ def mail_command(message: Message, offered: Capabilities, *, sized: bool) -> byt
     words = [f"MAIL FROM:<{message.sender}>"]
     if sized:
         words.append(f"SIZE={len(message.content)}")  # RFC 1870
-    if not message.content.isascii() and offered.eight_bit:
+    if not is_ascii(message) and offered.eight_bit:
         words.append("BODY=8BITMIME")  # RFC 6152
     if needs_smtputf8(message):
         words.append("SMTPUTF8")

@@ -1,7 +1,7 @@
 """Transactions on one wire: what was written, which replies must come, and what each makes of its message.
 
     plain      MAIL | RCPT | DATA | message and dot                    a round trip each
-    pipelined  MAIL RCPT DATA | message and dot, MAIL RCPT DATA | …     one round trip a message (RFC 2920)
+    pipelined  MAIL RCPT DATA | message and dot MAIL RCPT DATA | …      one round trip a message (RFC 2920)
     chunked    MAIL RCPT BDAT message, RSET MAIL RCPT BDAT message, …   several messages on their way (RFC 3030)
 
 A reply must never be taken for another command's. The 354 to DATA shows that both sides are in step; behind an end
@@ -25,28 +25,22 @@ from newsletter.transports.smtp.envelope import mail_command, rcpt_command, stuf
 from newsletter.transports.smtp.wire import Malformed, Wire
 
 #: Messages that may be on their way at once, by what the server offers.
-PLAIN, PIPELINED, CHUNKED = 1, 2, 4
+PLAIN, PIPELINED, CHUNKED = 1, 3, 4
 _LEAVING = 5.0  # seconds within which a server that said 421 hangs up
 _ADDRESS_CODE = "2.1."  # RFC 3463: X.1.x speaks of addresses, never of a message taken
 
 
 class Step(Enum):
-    """A command, or the end of data: each has exactly one reply."""
+    """A command, or the end of data, and its stage: each has exactly one reply."""
 
-    RSET = auto()
-    MAIL = auto()
-    RCPT = auto()
-    DATA = auto()
-    END = auto()
+    RSET = auto(), Stage.MAIL
+    MAIL = auto(), Stage.MAIL
+    RCPT = auto(), Stage.RCPT
+    DATA = auto(), Stage.DATA
+    END = auto(), Stage.END_OF_DATA
 
-
-_STAGES = {
-    Step.RSET: Stage.MAIL,
-    Step.MAIL: Stage.MAIL,
-    Step.RCPT: Stage.RCPT,
-    Step.DATA: Stage.DATA,
-    Step.END: Stage.END_OF_DATA,
-}
+    def __init__(self, _: object, stage: Stage) -> None:
+        self.stage = stage
 
 
 @dataclass(slots=True)
@@ -67,7 +61,14 @@ class Transaction:
         if self.ended:
             return Stage.END_OF_DATA
         following = self.steps[0] if self.steps else self.unwritten[0][0] if self.unwritten else None
-        return _STAGES[following] if following else Stage.BODY
+        return following.stage if following else Stage.BODY
+
+    def take_all(self) -> bytes:
+        """Return all commands that are not written, to be written now."""
+        self.steps.extend([step for step, _ in self.unwritten])
+        lines = b"".join([line for _, line in self.unwritten])
+        self.unwritten.clear()
+        return lines
 
 
 class Conversation:
@@ -89,6 +90,7 @@ class Conversation:
         self._chunked = False
         self._window = PLAIN  # until the first message is through
         self._reset_reply: Reply | None = None  # the first, before which nothing follows a chunk
+        self._end_reply: Reply | None = None  # the first to a whole message
         self._marked = False  # replies about addresses are told from those about messages
         self._flights: deque[Transaction] = deque()
         self._unclean = False  # a transaction was left open on the server
@@ -99,47 +101,58 @@ class Conversation:
         """Whether a message is on its way."""
         return bool(self._flights)
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the next reply may settle a message."""
+        return bool(self._flights) and self._flights[0].ended
+
     def has_room(self) -> bool:
-        """Tell whether another message may begin now: behind an end of data, within the window."""
+        """Tell whether another message may be taken now: behind an end of data, or to go with the next."""
+        if not self._flights:
+            return not self.retired
         if self.retired or len(self._flights) >= self._window:
             return False
-        if self._chunked and self._reset_reply is None and self.busy:
-            return False
-        return all(flight.ended for flight in self._flights)
+        if self._chunked:
+            return self._reset_reply is not None
+        return len(self._flights) < 2 or self._flights[-2].ended
 
     def begin(self, message: Message) -> None:
-        """Write as much of a transaction as may be written at once."""
+        """Write as much of a transaction as may be written at once: nothing while DATA before it is not answered."""
         flight = Transaction(message, chunked=self._chunked)
-        reset = self._unclean or self._chunked  # whatever becomes of the one before
-        alone = not self.busy
-        self._flights.append(flight)
-        self._unclean = False
-        if reset:
-            flight.unwritten.append((Step.RSET, b"RSET\r\n"))
         flight.unwritten.append((Step.MAIL, mail_command(message, self._offered, sized=self._sized)))
         flight.unwritten.append((Step.RCPT, rcpt_command(message, self._offered)))
-        if alone:
-            self._wire.stay_quiet()
-        if flight.chunked:
-            self._write_chunk(flight)
-        else:
+        if not flight.chunked:
             flight.unwritten.append((Step.DATA, b"DATA\r\n"))
-            self._write_commands(flight)
+        before = self._flights[-1] if self._flights else None
+        self._flights.append(flight)
+        if before is None or before.ended:
+            self._start(flight)
 
     def advance(self) -> Receipt | None:
-        """Read one reply and write what it allows; return the receipt of the message that it settled."""
+        """Read what replies are there, at least one, and write what they allow, up to the receipt of a message."""
+        while True:
+            receipt = self._advance()
+            if receipt is not None or not self._flights or not self._wire.has_read_line():
+                return receipt
+
+    def _advance(self) -> Receipt | None:
         flight = self._flights[0]
         if self.retired and not any(one.ended for one in self._flights):
             raise smtplib.SMTPServerDisconnected(self.retired)
-        self._wire.expect(_STAGES[flight.steps[0]], at_most=_LEAVING if self._said_421 else None)
+        if not flight.steps:  # it was to go with the end of one that failed
+            self._start(flight)
+        self._wire.expect(flight.steps[0].stage, at_most=_LEAVING if self._said_421 else None)
         reply = self._wire.read_reply()
         self._said_421 = reply.code == 421
-        last = len(self._flights) == 1 and len(flight.steps) == 1
-        if last and (words := self._wire.farewell()):
+        if len(flight.steps) == 1 and self._awaited() == 1 and (words := self._wire.farewell()):
             self.retired = self.retired or words
             if flight.steps[0] is not Step.END:
                 raise Malformed(f"the server spoke unasked: {words}")
         return self._hear(flight, flight.steps.popleft(), reply)
+
+    def _awaited(self) -> int:
+        """Count the replies that must come."""
+        return sum([len(flight.steps) for flight in self._flights])
 
     def stop(self, reason: str) -> Iterator[Receipt]:
         """Settle what is not wholly written; what is goes on, and is answered in its turn."""
@@ -185,13 +198,13 @@ class Conversation:
             return None
         if flight.failed is not None:
             return self._hear_after_failure(flight, step, reply)
-        stage = _STAGES[step]
+        stage = step.stage
         verdict = judge(stage, reply)
         if verdict.outcome is not Outcome.ACCEPTED:
             return self._fail(flight, step, (verdict, stage, reply))
         if step is Step.RCPT:
             flight.address_code = reply.enhanced
-        if self._is_out_of_step(flight, step, reply):
+        if step is not Step.DATA and self._is_out_of_step(flight, step, reply):
             raise Malformed(f"the server answered another command: {reply}")
         if step is Step.END:
             self._calibrate(flight, reply)
@@ -206,6 +219,8 @@ class Conversation:
         if reply.code != 250 and not (self._said_421 and flight.ended):
             raise Malformed(f"the server does not reset: {reply}")
         self._reset_reply = self._reset_reply or reply
+        if reply == self._end_reply:  # it could be taken for a message's
+            self._chunked, self._window = False, PIPELINED
         if self._said_421:
             self.retired = str(reply)
             flight.failed = judge(Stage.MAIL, reply), Stage.MAIL, reply
@@ -250,6 +265,7 @@ class Conversation:
         if self._window > PLAIN or not self._pipelined:
             return
         about_message = bool(reply.enhanced) and not _is_about_address(reply)
+        self._end_reply = reply
         self._marked = about_message and flight.address_code.startswith(_ADDRESS_CODE)
         self._chunked = self._marked and self._may_chunk
         self._window = CHUNKED if self._chunked else PIPELINED if self._marked else PLAIN
@@ -259,7 +275,7 @@ class Conversation:
         if step is Step.RCPT:
             return flight.chunked and not _is_about_address(reply)
         return step is Step.END and (
-            (self._marked and _is_about_address(reply)) or (flight.chunked and reply == self._reset_reply)
+            (self._marked and _is_about_address(reply)) or (self._chunked and reply == self._reset_reply)
         )
 
     def _finish(self, flight: Transaction, verdict: Verdict, stage: Stage, reply: Reply) -> Receipt:
@@ -270,38 +286,59 @@ class Conversation:
 
     # Commands
 
+    def _start(self, flight: Transaction) -> None:
+        """Write the first of a transaction behind what is written."""
+        self._put_reset(flight)
+        if not self._awaited():
+            self._wire.stay_quiet()
+        if flight.chunked:
+            self._write_chunk(flight)
+        else:
+            self._write_commands(flight)
+
+    def _put_reset(self, flight: Transaction) -> None:
+        if self._unclean or flight.chunked:  # whatever becomes of the one before
+            flight.unwritten.appendleft((Step.RSET, b"RSET\r\n"))
+        self._unclean = False
+
     def _write_commands(self, flight: Transaction) -> None:
         """Write the next command, or all of them where the server takes them together."""
-        count = len(flight.unwritten) if self._pipelined else 1
-        commands = [flight.unwritten.popleft() for _ in range(count)]
-        flight.steps.extend(step for step, _ in commands)
-        if not self._pipelined:
+        if self._pipelined:
+            stage, line = flight.unwritten[0][0].stage, flight.take_all()
+        else:
             self._wire.stay_quiet()
-        self._wire.enter(_STAGES[commands[0][0]])
-        self._wire.write(b"".join(line for _, line in commands))
+            step, line = flight.unwritten.popleft()
+            flight.steps.append(step)
+            stage = step.stage
+        self._wire.enter(stage)
+        self._wire.write(line)
 
     def _write_content(self, flight: Transaction) -> None:
-        content = stuff(flight.message.content)
-        self._wire.stay_quiet()
-        self._end(flight, content + b".\r\n", quietly=True)
-        flight.steps.append(Step.END)
+        """Write a message by DATA, and the envelope of the next if it was taken already."""
+        message = flight.message
+        content = message.content if message.canonical else stuff(message.content)
+        end, behind = len(content) + 3, b""
+        if len(self._flights) > 1:
+            self._put_reset(self._flights[1])
+            behind = self._flights[1].take_all()
+        self._end(flight, b"".join((content, b".\r\n", behind)), end, quietly=True)
 
     def _write_chunk(self, flight: Transaction) -> None:
         content = flight.message.content
-        lines = [line for _, line in flight.unwritten]
-        flight.steps.extend(step for step, _ in flight.unwritten)
-        flight.steps.append(Step.END)
-        flight.unwritten.clear()
-        self._end(flight, b"".join((*lines, b"BDAT %d LAST\r\n" % len(content), content)), quietly=False)
+        lines = flight.take_all()
+        data = b"".join((lines, b"BDAT %d LAST\r\n" % len(content), content))
+        self._end(flight, data, len(data), quietly=False)
 
-    def _end(self, flight: Transaction, data: bytes, *, quietly: bool) -> None:
+    def _end(self, flight: Transaction, data: bytes, end: int, *, quietly: bool) -> None:
         self._wire.enter(Stage.BODY, len(data))
         before = self._wire.unanswered
         self.ending(flight.message.key)
         try:
-            self._wire.write_message(data, quietly=quietly)
+            self._wire.write_message(data, end, quietly=quietly)
         finally:
-            flight.ended = self._wire.unanswered > before
+            if self._wire.unanswered > before:
+                flight.ended = True
+                flight.steps.append(Step.END)
 
     # Receipts
 

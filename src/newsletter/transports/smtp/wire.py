@@ -7,8 +7,9 @@ connection, so that a reply is never taken for the answer to another command.
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import errno
+import os
 import select
 import smtplib
 import socket
@@ -16,6 +17,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 
 from newsletter.model import Stage
 from newsletter.transports.replies import LINE_LIMIT, LINES_LIMIT, Reply, compose_reply, parse_line
@@ -36,8 +38,12 @@ TIMEOUTS: Mapping[Stage, float] = {
 }
 #: Octets a second below which a server that takes a message is given up, once its stage's time is over.
 SLOWEST = 2048
-_PIECE = 1 << 16
+_RECORD = 1 << 14  # of TLS: the most that goes, or does not, with one call
+_BIG = (
+    1 << 16
+)  # what is bigger is written in two parts, so that a server's early word is heard before the end
 _TAIL = 1 << 14
+_UNREAD_LIMIT = 1 << 16  # octets of replies kept while we write
 
 
 class Malformed(smtplib.SMTPException):
@@ -63,35 +69,33 @@ class Wire(smtplib.SMTP):
         self._read_by = self._write_by = 0.0
         self._buffer = b""
         self._end: Exception | None = None  # why nothing more can be read, when that is so
+        self._dry = False  # nothing was there when last looked at, and nobody waited since
+        self._poll = select.poll()
         self._guard = threading.Lock()
         self._aborted = False
 
     def enter(self, stage: Stage, octets: int = 0) -> None:
         """Begin a stage in which we write: its time runs from now, longer by what so many octets may take."""
-        with self._guard:
-            if self._aborted:
-                raise Stopped("stopped")
-            self.stage = stage
-            waiting = self.unanswered
+        if self._aborted:
+            raise Stopped("stopped")
+        self.stage = stage
         time_for = self._timeouts[stage]
-        if waiting:  # the server may be busy with the message before
+        if self.unanswered:  # the server may be busy with the message before
             time_for = max(time_for, self._timeouts[Stage.END_OF_DATA])
         self._read_by = self._write_by = time.monotonic() + time_for + octets / SLOWEST
 
     def expect(self, stage: Stage, *, at_most: float | None = None) -> None:
         """Begin to wait for a reply: the stage's time runs from now."""
-        with self._guard:
-            if self._aborted and not self.unanswered:
-                raise Stopped("stopped")
-            self.stage = stage
+        if self._aborted and not self.unanswered:
+            raise Stopped("stopped")
+        self.stage = stage
         limit = self._timeouts[stage]
         self._read_by = time.monotonic() + (limit if at_most is None else min(limit, at_most))
 
     def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> Reply:
         """Connect, with TLS from the start when a context is given, and return the greeting."""
         self.enter(Stage.CONNECT)
-        self.sock = socket.create_connection((host, port), timeout=self._timeouts[Stage.CONNECT])
-        self.sock.setblocking(False)
+        self.sock = self._call(host, port)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._named:
             address = self.sock.getsockname()[0]
@@ -106,7 +110,11 @@ class Wire(smtplib.SMTP):
         """Put TLS on the socket, verified as the context says; nothing read before survives it."""
         assert self.sock is not None
         self.stay_quiet()
-        self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
+        with self._guard:  # while the old socket is taken over, another thread would find none to cut
+            plain = self.sock
+            self.sock = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+            if self._aborted:
+                raise Stopped("stopped")
         while True:
             try:
                 self.sock.do_handshake()
@@ -116,26 +124,6 @@ class Wire(smtplib.SMTP):
             except ssl.SSLWantWriteError:
                 self._await(select.POLLOUT, self._write_by)
         self.esmtp_features = {}
-
-    def authenticate(self, username: str, password: str) -> Reply:
-        """Try the best mechanism offered, once: a second try could lock the account."""
-        offered = self.esmtp_features.get("auth", "").upper().split()
-        self.user, self.password = username, password
-        if "PLAIN" in offered:
-            secret = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
-            code, words = self.docmd("AUTH", f"PLAIN {secret}")
-            return compose_reply(code, words.decode(errors="replace").split("\n"))
-        for mechanism, answer in (("CRAM-MD5", self.auth_cram_md5), ("LOGIN", self.auth_login)):
-            if mechanism in offered:
-                try:
-                    code, words = self.auth(mechanism, answer, initial_response_ok=False)
-                except smtplib.SMTPAuthenticationError as e:
-                    words = e.smtp_error if isinstance(e.smtp_error, bytes) else e.smtp_error.encode()
-                    code = e.smtp_code
-                return compose_reply(code, words.decode(errors="replace").split("\n"))
-        raise smtplib.SMTPNotSupportedError(
-            f"the server offers no way to log in that we know ({' '.join(offered) or 'none at all'})"
-        )
 
     # Commands and messages
 
@@ -151,45 +139,54 @@ class Wire(smtplib.SMTP):
             raise self._too_much()
         return reply
 
-    def write(self, data: bytes) -> None:
-        """Write all within the stage's time; `left` says afterwards what certainly did not go."""
+    def write(self, data: bytes | memoryview, *, quiet_above: int | None = None) -> None:
+        """Write all within the stage's time; `left` says afterwards what certainly did not go.
+
+        What the server says meanwhile is kept, so that neither side waits for the other to read; while more than
+        `quiet_above` octets are left it may say nothing.
+        """
         if self.sock is None:
             raise smtplib.SMTPServerDisconnected("the connection is closed")
-        view, self.left = memoryview(data), len(data)
+        self.left = len(data)
         veiled = isinstance(self.sock, ssl.SSLSocket)  # a failed write may then have gone all the same
+        view = memoryview(data)
         while view:
-            piece = view[:_PIECE]
+            piece = view[:_RECORD] if veiled else view
             if veiled:
                 self.left = len(view) - len(piece)
             try:
                 count = self.sock.send(piece)
             except (BlockingIOError, ssl.SSLWantWriteError):
-                self._await(select.POLLOUT, self._write_by)
+                self._await_room(select.POLLOUT | select.POLLIN, quiet_above)
             except ssl.SSLWantReadError:
-                self._await(select.POLLIN, self._write_by)
+                self._await_room(select.POLLIN, quiet_above)
             else:
                 view = view[count:]
                 self.left = len(view)
 
-    def write_message(self, data: bytes, *, quietly: bool) -> None:
-        """Write what ends with a message's end of data: from its last octet to the answer there is doubt.
+    def write_message(self, data: bytes, end: int, *, quietly: bool) -> None:
+        """Write what ends a message at an offset: from its last octet to the answer there is doubt.
 
         With `quietly` nothing may have been said when the end is written: the answer can only come after it.
         """
-        tail = data
-        if len(data) > _PIECE:
-            self.write(data[:-_TAIL])
-            tail = data[-_TAIL:]
+        tail = view = memoryview(data)
+        behind = len(data) - end
         if quietly:
             self.stay_quiet()
+        if end > _BIG:
+            self.write(view[: end - _TAIL], quiet_above=0 if quietly else None)
+            tail = view[end - _TAIL :]
+            if quietly:
+                self.stay_quiet()
         with self._guard:
             if self._aborted:
                 raise Stopped("stopped")
             self.unanswered += 1
+        self.left = len(tail)
         try:
-            self.write(tail)
+            self.write(tail, quiet_above=behind if quietly else None)
         except BaseException:
-            if self.left:
+            if self.left > behind:
                 self.note_answer()
             raise
 
@@ -200,8 +197,13 @@ class Wire(smtplib.SMTP):
 
     def has_spoken(self) -> bool:
         """Tell whether something is there to read, without waiting: part of a reply, or the end of it all."""
-        self._fill()
+        if not self._buffer:
+            self._fill()
         return bool(self._buffer) or self._end is not None
+
+    def has_read_line(self) -> bool:
+        """Tell whether a whole line was read from the socket already."""
+        return b"\n" in self._buffer
 
     def has_line(self) -> bool:
         """Tell whether a whole line is there to read, without waiting."""
@@ -270,40 +272,68 @@ class Wire(smtplib.SMTP):
 
     def read_reply(self) -> Reply:
         """Read one whole reply."""
-        return compose_reply(*self._read_lines())
+        line = self._read_line()
+        return _whole_reply(line) or compose_reply(*self._read_lines(line))
 
     def close(self) -> None:
         """Close the socket."""
         with self._guard:
+            self._poll = select.poll()
             super().close()
 
     # The socket
 
-    def _read_lines(self) -> tuple[int, list[str]]:
+    def _call(self, host: str, port: int) -> socket.socket:
+        """Connect to the first address of a host that answers; each may take its share of the stage's time."""
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        error: OSError = OSError("the server has no address")
+        for left, (family, kind, protocol, _, address) in zip(
+            range(len(addresses), 0, -1), addresses, strict=True
+        ):
+            sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+            with self._guard:  # from here on another thread may cut it
+                self.sock = sock
+                if self._aborted:
+                    raise Stopped("stopped")
+            now = time.monotonic()
+            try:
+                if (code := sock.connect_ex(address)) == errno.EINPROGRESS:
+                    self._await(select.POLLOUT, now + (self._write_by - now) / left)
+                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code == 0 and not self._aborted:
+                    return sock
+                error = OSError(code, os.strerror(code))
+            except OSError as e:
+                error = e
+            self.close()
+        raise error
+
+    def _read_lines(self, line: bytes = b"") -> tuple[int, list[str]]:
         texts: list[str] = []
         first = 0
         while len(texts) < LINES_LIMIT:
-            line = parse_line(self._read_line())
-            if line is None or (first and line[0] != first):
+            parsed = parse_line(line or self._read_line())
+            if parsed is None or (first and parsed[0] != first):
                 raise Malformed("the server's reply is malformed")
-            first, more, text = line
+            first, more, text = parsed
             texts.append(text)
+            line = b""
             if not more:
                 return first, texts
         raise Malformed(f"the server's reply has more than {LINES_LIMIT} lines")
 
     def _read_line(self) -> bytes:
-        while b"\n" not in self._buffer:
+        while not (end := self._buffer.find(b"\n") + 1):
             if len(self._buffer) > LINE_LIMIT:
                 raise Malformed(f"a line of the server's reply is longer than {LINE_LIMIT} octets")
             if self._end is not None:
                 raise self._end
-            if not self._fill():
+            if self._dry or not self._fill():
                 self._await(select.POLLIN, self._read_by)
             elif time.monotonic() > self._read_by:
                 raise self._late()
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line + b"\n"
+        line, self._buffer = self._buffer[:end], self._buffer[end:]
+        return line
 
     def _fill(self) -> bool:
         """Take what has arrived, without waiting; False when there was nothing."""
@@ -313,7 +343,8 @@ class Wire(smtplib.SMTP):
             raise smtplib.SMTPServerDisconnected("the connection is closed")
         try:
             data = self.sock.recv(4096)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self._dry = True
             return False
         except OSError as e:
             self._end = e
@@ -331,11 +362,31 @@ class Wire(smtplib.SMTP):
     def _late(self) -> TimeoutError:
         return TimeoutError(f"no answer within {self._timeouts[self.stage]:g} s")
 
-    def _await(self, what: int, until: float) -> None:
-        """Wait until the socket is ready for this, at most until then."""
+    def _await(self, what: int, until: float) -> int:
+        """Wait until the socket is ready for any of this, at most until then; return for what it is."""
         assert self.sock is not None
+        self._dry = False
         left = until - time.monotonic()
-        poll = select.poll()
-        poll.register(self.sock, what)
-        if left <= 0 or not poll.poll(left * 1000):
+        self._poll.register(self.sock, what)
+        if left <= 0 or not (ready := self._poll.poll(left * 1000)):
             raise self._late()
+        return ready[0][1]
+
+    def _await_room(self, what: int, quiet_above: int | None) -> None:
+        """Wait until more can be written, and keep what is said meanwhile."""
+        if not self._await(what, self._write_by) & ~select.POLLOUT:
+            return
+        self._fill()
+        if quiet_above is not None and self.left > quiet_above:
+            self.stay_quiet()
+        if self._end is not None:
+            raise self._end
+        if len(self._buffer) > _UNREAD_LIMIT:
+            raise self._too_much()
+
+
+@lru_cache(512)
+def _whole_reply(line: bytes) -> Reply | None:
+    """Return the reply that one line is, None when it is not one or not all."""
+    parsed = parse_line(line)
+    return None if parsed is None or parsed[1] else compose_reply(parsed[0], [parsed[2]])
