@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import shutil
 import smtplib
@@ -15,20 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from email.message import EmailMessage
-from ipaddress import ip_address
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from bench import sink
+from bench.delivery import ground
 from bench.harness import Figure, cpu
 from newsletter.config import Config, DeliveryConfig, PublicationConfig, SmtpConfig
 from newsletter.model import Message, Outcome
@@ -51,10 +44,15 @@ UNPACKED = Path(__file__).parent.parent / ".venv" / "oracles" / "postfix" / "usr
 
 @dataclass(frozen=True)
 class Server:
-    """Where to send; `certificate` when it speaks TLS from the start."""
+    """Where to send; `certificate` when it offers STARTTLS."""
 
     port: int
     certificate: Path | None = None
+
+    @property
+    def host(self) -> str:
+        """The name it answers to."""
+        return "localhost" if self.certificate else "127.0.0.1"
 
     def trusted(self) -> ssl.SSLContext:
         """Return a context that trusts its certificate."""
@@ -89,9 +87,9 @@ def send_ours(server: Server, count: int, size: int) -> None:
         contact="editor@example.org",
     )
     smtp = SmtpConfig(
-        host="127.0.0.1",
+        host=server.host,
         port=server.port,
-        security="tls" if server.certificate else "none",
+        security="starttls" if server.certificate else "none",
         ca_file=server.certificate,
     )
     delivery = DeliveryConfig(per_connection=count)
@@ -115,11 +113,9 @@ def send_plainly(server: Server, count: int, size: int) -> None:
 
 def send_in_turn(server: Server, count: int, size: int) -> None:
     """Send ready messages over one kept connection, each command waiting for the answer to the one before."""
-    if server.certificate:
-        client: smtplib.SMTP = smtplib.SMTP_SSL("127.0.0.1", server.port, context=server.trusted())
-    else:
-        client = smtplib.SMTP("127.0.0.1", server.port)
-    with client:
+    with smtplib.SMTP(server.host, server.port) as client:
+        if server.certificate:
+            client.starttls(context=server.trusted())
         for number in range(count):
             message = make_message(number, size)
             client.sendmail(message.sender, [message.recipient], message.content)
@@ -129,10 +125,9 @@ def send_by_aiosmtplib(server: Server, count: int, size: int) -> None:
     """Send ready messages by aiosmtplib, over all connections at once in one loop."""
 
     async def send_one(share: int) -> None:
-        tls = (
-            {"use_tls": True, "tls_context": server.trusted()} if server.certificate else {"start_tls": False}
-        )
-        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, **tls) as client:
+        context = server.trusted() if server.certificate else None
+        tls = {"start_tls": context is not None, "tls_context": context}
+        async with aiosmtplib.SMTP(hostname=server.host, port=server.port, **tls) as client:
             for number in range(share):
                 message = make_message(number, size)
                 await client.sendmail(message.sender, [message.recipient], message.content)
@@ -203,54 +198,12 @@ def _await_port(port: int) -> None:
 
 
 @contextmanager
-def sink_under_tls(offers: tuple[str, ...], delay: float) -> Iterator[Server]:
-    """Run our sink under TLS from the start, in a process of its own."""
+def sink_with_tls(offers: tuple[str, ...], delay: float) -> Iterator[Server]:
+    """Run our sink, which wants STARTTLS."""
     with TemporaryDirectory() as folder:
-        certificate = Path(folder) / "server.pem"
-        certificate.write_bytes(make_certificate())
-        processes = multiprocessing.get_context("spawn")
-        ours, theirs = processes.Pipe()
-        process = processes.Process(target=_serve_under_tls, args=(offers, delay, certificate, theirs))
-        process.start()
-        try:
-            yield Server(ours.recv(), certificate)
-        finally:
-            process.terminate()
-            process.join()
-
-
-def _serve_under_tls(offers: tuple[str, ...], delay: float, certificate: Path, tell: Connection) -> None:
-    async def serve() -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: sink.Talk(list(offers), delay), "127.0.0.1", 0, ssl=context)
-        tell.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(serve())
-
-
-def make_certificate() -> bytes:
-    """Return a key and a certificate by itself for the loopback, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sink")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+        certificate = ground.certificate(Path(folder))
+        with sink.started(offers, delay=delay, tls=certificate) as server:
+            yield Server(server.port, certificate)
 
 
 # Figures
@@ -320,7 +273,7 @@ def late_replies() -> Iterator[Figure]:
 def late_sink(offers: tuple[str, ...], *, tls: bool) -> Iterator[Server]:
     """Run our sink with late replies."""
     if tls:
-        with sink_under_tls(offers, DELAY) as server:
+        with sink_with_tls(offers, DELAY) as server:
             yield server
     else:
         with sink.running(offers, delay=DELAY) as port:
