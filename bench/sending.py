@@ -126,8 +126,9 @@ def send_by_aiosmtplib(server: Server, count: int, size: int) -> None:
 
     async def send_one(share: int) -> None:
         context = server.trusted() if server.certificate else None
-        tls = {"start_tls": context is not None, "tls_context": context}
-        async with aiosmtplib.SMTP(hostname=server.host, port=server.port, **tls) as client:
+        async with aiosmtplib.SMTP(
+            hostname=server.host, port=server.port, start_tls=context is not None, tls_context=context
+        ) as client:
             for number in range(share):
                 message = make_message(number, size)
                 await client.sendmail(message.sender, [message.recipient], message.content)
