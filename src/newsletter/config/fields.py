@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -115,7 +115,8 @@ def _line(value: str) -> str:
     return value
 
 
-def _duration(value: Any) -> Any:
+def parse_duration(value: object) -> timedelta:
+    """Read a duration such as `90s`, `15m`, `12h`, `2d` or `1w`; ValueError for anything else."""
     if isinstance(value, timedelta):
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -145,6 +146,6 @@ Address = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str, AfterValidator(_host)]  # may be empty: then it is not set
 Authority = Annotated[str, AfterValidator(_authority)]  # RFC 4151's authorityName
 Line = Annotated[str, AfterValidator(_line)]  # fit for a header
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 LocalTime = Annotated[time, AfterValidator(_local_time)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]

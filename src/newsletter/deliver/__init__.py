@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from newsletter.config import Config, NewsletterConfig
@@ -101,6 +101,7 @@ def release(
         _check_approval(issue)
         if everybody:
             _check_hold(issue)
+        _check_pause(issue, now)
         if deliveries.release(tx, issue_id, now=now):
             write_turns(tx, issue_id, turns, now=now)
         if everybody:
@@ -142,6 +143,15 @@ def _check_hold(issue: Issue | None) -> None:
         )
 
 
+def _check_pause(issue: Issue | None, now: datetime) -> None:
+    if issue is not None and issue.held_until is not None and issue.held_until > now:
+        raise InputError(
+            f"this issue is paused until {issue.held_until:%Y-%m-%d %H:%M}Z: {issue.reason}",
+            where=f"{issue.newsletter} {issue.number}",
+            remedy=f"To go on at once: newsletter issues approve {issue.newsletter} -n {issue.number}",
+        )
+
+
 def deliver(
     store: Store,
     issue_id: int,
@@ -167,6 +177,8 @@ def deliver(
                 where=f"issue {issue_id}",
                 remedy="Wait for it, or stop it",
             )
+        if idempotent:  # the same key twice is one message
+            options = replace(options, on_crash="resend", on_silence="resend")
         lease = _begin(store, issue_id, options, idempotent=idempotent, now=clock())
         with store.read() as tx:
             account = deliveries.account(tx, issue_id)
@@ -200,13 +212,13 @@ def _begin(
             )
         owner = f"{socket.gethostname()}:{os.getpid()}"
         lease = leases.take_lease(tx, issue_id, owner=owner)
-        on_crash = "resend" if idempotent else options.on_crash
+        again = set() if idempotent else deliveries.doubted_before(tx, issue_id)
         box = options.box_of(issue_id)
         fates = read_box(box, lease) if box is not None else None
         left = [
             settle_crash(
                 one,
-                on_crash,
+                "hold" if options.on_crash == "resend" and one in again else options.on_crash,
                 None if fates is None else fates.get(one, Fate.NOT_ENDED),
                 epoch=lease.epoch,
                 now=now,
@@ -214,6 +226,8 @@ def _begin(
             for one in leases.in_doubt(tx, lease)
         ]
         leases.inherit(tx, lease, left, now=now)
+        if issue is not None and issue.revision > 1:
+            deliveries.renew(tx, issue_id)
         too_late = options.expires_at is not None and options.expires_at <= now
         leases.expire(
             tx,

@@ -99,7 +99,7 @@ class Run:
         self._judging = threading.Lock()
         self._pacing = threading.Lock()
         self._next_turn = 0.0
-        self._breaker = Breaker(doubts_allowed=max(3, options.connections))
+        self._breaker = Breaker(doubts_allowed=max(3, options.connections), audience=account.audience)
         self._unsent: Counter[int] = Counter()
 
     # The caller's thread

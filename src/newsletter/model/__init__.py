@@ -23,6 +23,7 @@ from newsletter.model.issues import (
     Issue,
     IssueState,
     Placement,
+    Rendering,
     Slot,
     SlotState,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "RefusalReason",
     "Rejected",
     "Relation",
+    "Rendering",
     "Slot",
     "SlotState",
     "Stage",
