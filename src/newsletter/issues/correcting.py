@@ -51,16 +51,15 @@ def correct(store: Store, config: Config, issue_id: int, *, now: datetime, force
         assert issue is not None
         _refuse(issue, alone)
         frozen = stored.frozen(tx, issue_id)
-        drafted = _render(tx, config, issue, digest.thaw(frozen).material, now)
-        corrected = _in_place_of(issue, drafted, now)
+        drafted = _render(tx, config, issue, digest.thaw(frozen).material, now.replace(microsecond=0))
+        corrected = _in_place_of(issue, drafted)
         changes = tuple(_changes(frozen, drafted.frozen))
         size_before, size = (
             len(mailer(config, one, text)(LONGEST).content)
             for one, text in ((issue, frozen), (corrected, drafted.frozen))
         )
-        if corrected.sha256 == issue.sha256:
-            return Revision(issue=issue, changes=(), size_before=size_before, size=size)
-        changes = changes or ("a post was saved anew, with the same text",)
+        if not changes:
+            return Revision(issue=issue, changes=(), size_before=size_before, size=size_before)
         findings = tuple(check_issue(tx, config, corrected, drafted.frozen))
         fault = broken(findings)
         if fault and not force:
@@ -118,7 +117,7 @@ def _render(tx: Tx, config: Config, issue: Issue, before: digest.Material, now: 
         raise InputError("all of its posts were withdrawn", where=where, remedy="Leave it held")
     slot = Slot(newsletter=issue.newsletter, due=issue.due)
     one = config.newsletter(issue.newsletter)
-    drafted = draft(tx, config, one, slot, selection, number=issue.number, now=now)
+    drafted = draft(tx, config, one, slot, selection, number=issue.number, now=now, corrected=now)
     if drafted.selection.posts != selection.posts:
         left = len(selection.posts) - len(drafted.selection.posts)
         raise InputError(
@@ -127,7 +126,7 @@ def _render(tx: Tx, config: Config, issue: Issue, before: digest.Material, now: 
     return drafted
 
 
-def _in_place_of(issue: Issue, drafted: Draft, now: datetime) -> Issue:
+def _in_place_of(issue: Issue, drafted: Draft) -> Issue:
     new = drafted.issue
     one = replace(
         issue,
@@ -137,7 +136,7 @@ def _in_place_of(issue: Issue, drafted: Draft, now: datetime) -> Issue:
         post_ids=new.post_ids,
         correction_ids=new.correction_ids,
         revision=issue.revision + 1,
-        corrected_at=now,
+        corrected_at=new.dated,
     )
     return replace(one, sha256=fingerprint(one, drafted.frozen, placed_of(drafted.selection)))
 
@@ -152,16 +151,24 @@ def _changes(before: str, after: str) -> Iterator[str]:
             yield f"“{digest.title_of(one)}” was withdrawn, and is left out"
         elif changed != one:
             yield f"“{digest.title_of(changed)}” changed: {', '.join(_parts(one, changed))}"
-    if old.material.corrections != new.material.corrections:
-        yield "the corrections of earlier issues changed"
-    if old.material.intro_html != new.material.intro_html:
-        yield "the introduction changed"
-    if old.material.subject != new.material.subject:
-        yield f"the subject is now “{new.material.subject}”"
+    said = (
+        ("corrections", "the corrections of earlier issues changed"),
+        ("intro_html", "the introduction changed"),
+        ("subject", f"the subject is now “{new.material.subject}”"),
+    )
+    yield from (what for name, what in said if getattr(old.material, name) != getattr(new.material, name))
+    links = {key for post in now.values() for one in post.references for key in (one.url, one.post_id)}
+    if any(old.material.titles.get(key) != new.material.titles.get(key) for key in links):
+        yield "the title of a post that is referred to changed"
     if old.plan != new.plan:
         yield "how much is told of each post changed"
-    if old.templates != new.templates or old.material.looks != new.material.looks:
+    if old.templates != new.templates or _around(old.material) != _around(new.material):
         yield "the looks changed"
+
+
+def _around(material: digest.Material) -> digest.Material:
+    """Return what an issue is beside its posts and what an editor is told of apart."""
+    return replace(material, posts=(), corrections=(), intro_html="", subject="", titles={}, corrected=None)
 
 
 def _parts(before: Post, after: Post) -> list[str]:

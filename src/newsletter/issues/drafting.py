@@ -88,9 +88,10 @@ def draft(
     *,
     number: int,
     now: datetime,
+    corrected: datetime | None = None,
 ) -> Draft:
-    """Render the selection into an issue that nobody has stored yet."""
-    material = _material(tx, config, newsletter, slot, selection, number)
+    """Render the selection into an issue that nobody has stored yet, or into another rendering of one."""
+    material = replace(_material(tx, config, newsletter, slot, selection, number), corrected=corrected)
     names = digest.template_names(material.design)
     templates = templating.template_set(templating.environment(config.templates), *names)
     compiled = digest.compile_digest(material, templates)
