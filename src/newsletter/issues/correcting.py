@@ -160,7 +160,8 @@ def _changes(before: str, after: str) -> Iterator[str]:
     links = {key for post in now.values() for one in post.references for key in (one.url, one.post_id)}
     if any(old.material.titles.get(key) != new.material.titles.get(key) for key in links):
         yield "the title of a post that is referred to changed"
-    if old.plan != new.plan:
+    depths = ((one.plan.full == one.plan.posts, one.plan.room) for one in (old, new))
+    if next(depths) != next(depths):
         yield "how much is told of each post changed"
     if old.templates != new.templates or _around(old.material) != _around(new.material):
         yield "the looks changed"
