@@ -215,3 +215,19 @@ def test_an_editor_composes_an_issue_anew(run: Run, tmp_path: Path) -> None:
     assert status == 0, said
     assert said.startswith("Composed weekly 1, due ")
     assert "composed anew" in said
+
+
+def test_an_overdue_issue_says_so_where_it_is_shown(run: Run, tmp_path: Path) -> None:
+    toml = tmp_path / "letter" / "newsletter.toml"
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(text.replace("[[newsletters]]", '[[newsletters]]\nalarm_after = "1s"'), encoding="utf-8")
+    run("issues", "hold", "weekly", "--until", "2h")
+    with open_store(f"sqlite:///{tmp_path}/letter/var/newsletter.db") as store, store.write() as tx:
+        stored.ensure_newsletter(tx, "weekly", datetime(2020, 1, 1, tzinfo=UTC))
+    assert "OVERDUE: weekly, the issue of " in run("issues", "show")[1]
+    shown = json.loads(run("issues", "show", "--json")[1])
+    listed = json.loads(run("issues", "list", "--json")[1])
+    assert shown["overdue"] == listed["overdue"]
+    (late,) = shown["overdue"]
+    assert (late["newsletter"], late["due"]) == ("weekly", shown["due"])
+    assert late["why"].startswith("weekly 1 is held until ")
