@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,12 @@ from newsletter import subscriptions as people
 from newsletter.compose import Verdict
 from newsletter.config import Config
 from newsletter.deliver import audit, release, retry
+from newsletter.deliver.blackbox import BlackBox
 from newsletter.errors import InputError
 from newsletter.identity import PostState
 from newsletter.model import Correction, DeliveryState, Issue, IssueState, Message, Outcome, Receipt
 from newsletter.publish import publish
-from newsletter.store import Store, deliveries
+from newsletter.store import Store, deliveries, leases
 from newsletter.store import issues as stored
 from newsletter.store import posts as stored_posts
 from test_deliver import OPTIONS, accept, crash, go, outcome, say
@@ -50,7 +52,13 @@ class Ground:
         assert found is not None
         return found
 
-    def deliver(self, answers: dict[int, Callable[[Message], Receipt]], *, now: datetime = NOW) -> None:
+    def deliver(
+        self,
+        answers: dict[int, Callable[[Message], Receipt]],
+        *,
+        now: datetime = NOW,
+        boxes: Path | None = None,
+    ) -> None:
         """Deliver; each reader by place is answered differently, the others are accepted."""
 
         def answer(message: Message) -> Receipt:
@@ -60,7 +68,7 @@ class Ground:
         with self.store.read() as tx:
             frozen = stored.frozen(tx, self.id)
         render = issues.Renderer(self.store, self.config, self.issue, frozen)
-        options = replace(OPTIONS, on_silence="resend")
+        options = replace(OPTIONS, on_silence="resend", boxes=boxes)
         go(self.store, self.id, answer, options=options, render=render, clock=lambda: now)
 
     def hold(self) -> None:
@@ -163,6 +171,21 @@ def test_what_a_crash_left_in_doubt_keeps_its_rendering(ground: Ground) -> None:
     assert [b"Tuesday" in ground.bytes_for(place)[0] for place in range(4)] == [
         place not in left for place in range(4)
     ]
+
+
+def test_what_a_crash_certainly_did_not_send_is_corrected(quick: Ground, tmp_path: Path) -> None:
+    with quick.store.write() as tx:
+        lease = leases.take_lease(tx, quick.id, owner="dead")
+        leases.claim(tx, lease, quick.ids[:2], now=NOW)
+    box = BlackBox(tmp_path / f"issue-{quick.id}", lease, 2)  # in which no end of data was announced
+    box.close(remove=False)
+    quick.hold()
+    change(quick.store, MENDED)
+    assert quick.correct().renewed == 2
+    quick.go_on()
+    quick.deliver({}, now=LATER, boxes=tmp_path)
+    assert quick.revisions() == [2, 2, 2, 2]
+    assert all(b"Tuesday" in one.content for one in quick.sent)
 
 
 def test_a_second_correction_leaves_the_first_to_those_who_got_it(ground: Ground) -> None:
