@@ -177,8 +177,7 @@ def test_what_a_crash_certainly_did_not_send_is_corrected(quick: Ground, tmp_pat
     with quick.store.write() as tx:
         lease = leases.take_lease(tx, quick.id, owner="dead")
         leases.claim(tx, lease, quick.ids[:2], now=NOW)
-    box = BlackBox(tmp_path / f"issue-{quick.id}", lease, 2)  # in which no end of data was announced
-    box.close(remove=False)
+    BlackBox(tmp_path / f"issue-{quick.id}", lease, 2).close(remove=False)  # no end was announced in it
     quick.hold()
     change(quick.store, MENDED)
     assert quick.correct().renewed == 2
