@@ -100,7 +100,7 @@ def test_preview_changes_nothing(run: Run, letter: Path, tmp_path: Path) -> None
     status, out, err = run("issues", "preview", "-o", str(tmp_path / "seen"))
     assert (status, err) == (0, ""), out
     assert {p.name for p in (tmp_path / "seen").iterdir()} == {"digest.html", "digest.txt", "digest.eml"}
-    assert run("issues", "list", "--json")[1].strip() == "[]"
+    assert json.loads(run("issues", "list", "--json")[1]) == {"issues": [], "overdue": []}
 
 
 def test_a_preview_is_that_of_a_reader_and_shows_the_notices(run: Run, letter: Path, tmp_path: Path) -> None:

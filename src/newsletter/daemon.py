@@ -1,6 +1,6 @@
 """The daemon: wakes every few seconds, and does what has become due.
 
-    tick:     gather > publish > slots (missed, held, composed) > release > alarm (slots that are overdue)
+    tick:     gather > publish > slots (missed, held, composed) > release, end of pauses > alarm (slots overdue)
     delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
 
 APScheduler only wakes it: what fired is in the store, so two daemons, a crash or a night asleep change nothing.
@@ -71,6 +71,7 @@ class Works(Protocol):
     def slot_decision(self, newsletter: str, *, now: datetime) -> Decision: ...
     def settle_slot(self, slot: Slot, state: SlotState, *, note: str, now: datetime) -> object: ...
     def compose(self, newsletter: str, slot: Slot, *, now: datetime) -> Composed: ...
+    def end_pauses(self, *, now: datetime) -> Sequence[Issue]: ...
     def open_issues(self) -> Sequence[Issue]: ...
     def overdue(self, newsletter: str, *, now: datetime) -> Overdue | None: ...
     def release(self, issue_id: int, *, now: datetime) -> Account: ...
@@ -190,6 +191,8 @@ class Daemon:
         self._changed = True
 
     def _release(self, now: datetime) -> None:
+        for issue in self.works.end_pauses(now=now):
+            log.info("%s %d: goes on, its pause is over", issue.newsletter, issue.number)
         approved = [issue for issue in self.works.open_issues() if issue.state is IssueState.APPROVED]
         for issue in approved if not self._is_paused() else []:
             name = f"{issue.newsletter} {issue.number}"

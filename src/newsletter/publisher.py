@@ -22,16 +22,17 @@ from newsletter import subscriptions as subscribing
 from newsletter.checks import digest as digest_rules
 from newsletter.compose import Explained
 from newsletter.config import Config, NewsletterConfig
-from newsletter.crew.mailroom import Mailroom
 from newsletter.errors import InputError
 from newsletter.model import (
     Account,
+    DeliveryState,
     Finding,
     GatherReport,
     Issue,
     IssueState,
     Post,
     Reader,
+    Rendering,
     Slot,
     SlotState,
     Subscription,
@@ -114,6 +115,20 @@ class Publisher:
         """Compose the issue of a slot, or return the one composed before."""
         return composing.compose(self.store, self.config, self.config.newsletter(newsletter), slot, now=now)
 
+    def compose_again(self, issue_id: int, *, now: datetime) -> composing.Composition:
+        """Compose an issue that was not released anew for its slot; its number stays."""
+        return composing.compose_again(self.store, self.config, issue_id, now=now)
+
+    def correct(self, issue_id: int, *, now: datetime, force: str = "") -> composing.Revision:
+        """Render a held issue anew for those who were not served yet."""
+        return composing.correct(self.store, self.config, issue_id, now=now, force=force)
+
+    def renderings(self, issue: Issue) -> list[tuple[Rendering, dict[DeliveryState, int]]]:
+        """Return the renderings of an issue, each with the states of those whose it is."""
+        with self.store.read() as tx:
+            counts = deliveries.by_revision(tx, issue.id)
+            return [(one, counts.get(one.revision, {})) for one in stored_issues.renderings(tx, issue)]
+
     def preview(self, newsletter: str, reader: Reader | str, *, now: datetime) -> composing.Preview:
         """Render what the next issue would be for one reader (or address); changes nothing."""
         one = self.config.newsletter(newsletter)
@@ -175,9 +190,17 @@ class Publisher:
         """Return what an editor should know of an issue."""
         return composing.note_of(self.store, issue)
 
-    def hold(self, issue_id: int, *, now: datetime, reason: str) -> None:
-        """Stop an issue until it is delivered again."""
-        composing.hold(self.store, issue_id, now=now, reason=reason)
+    def hold(self, issue_id: int, *, now: datetime, reason: str, until: datetime | None = None) -> None:
+        """Stop an issue until it is delivered again, or until an instant."""
+        composing.hold(self.store, issue_id, now=now, reason=reason, until=until)
+
+    def instant(self, newsletter: str, text: str, *, now: datetime) -> datetime:
+        """Read an instant in the newsletter's zone, or a duration from now."""
+        return composing.instant_of(self.config, newsletter, text, now=now)
+
+    def end_pauses(self, *, now: datetime) -> list[Issue]:
+        """Let the issues go on whose pause is over."""
+        return composing.end_pauses(self.store, now=now)
 
     # Deliveries
 
@@ -201,11 +224,11 @@ class Publisher:
         progress: Callable[[Account], None] | None = None,
     ) -> Account:
         """Deliver what waits of a released issue, until its newsletter's next slot at the latest."""
-        issue, frozen = self._frozen(issue_id)
+        issue, _ = self._frozen(issue_id)
         one = self.config.newsletter(issue.newsletter)
         expires_at = schedule.next_slot(composing.schedule_of(self.config, one), issue.due)
-        make = Mailroom(issue, frozen, composing.mail_settings(self.config, one))
-        make.prepare()
+        make = composing.mailroom(self.store, self.config, issue)
+        make.prepare(issue.revision)
         try:
             return delivering.deliver(
                 self.store,
@@ -213,7 +236,11 @@ class Publisher:
                 render=make,
                 connect=transport_factory(self.config, self.config.delivery.transport),
                 options=delivering.options_of(
-                    self.config, one, released_at=issue.released_at, expires_at=expires_at
+                    self.config,
+                    one,
+                    revision=issue.revision,
+                    released_at=issue.released_at,
+                    expires_at=expires_at,
                 ),
                 clock=_now,
                 progress=progress,

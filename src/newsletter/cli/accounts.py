@@ -15,7 +15,8 @@ from newsletter.errors import InputError
 
 if TYPE_CHECKING:
     from newsletter.deliver import DomainAccount, Trouble
-    from newsletter.model import Account, Issue
+    from newsletter.issues import Overdue
+    from newsletter.model import Account, DeliveryState, Issue, Rendering
     from newsletter.store.turns import Stand
 
 
@@ -64,6 +65,8 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
     upcoming = context.publisher.upcoming(issue.id)
     stand = context.publisher.stand(issue.id)
     summary = context.publisher.summary(issue.id)
+    renderings = context.publisher.renderings(issue)
+    late = [one for one in overdue(context, issue.newsletter) if one.slot.due == issue.due]
     if as_json:
         say_json(
             {
@@ -75,14 +78,19 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
                 "waves": stand,
                 "domains": summary[0],
                 "troubles": summary[1],
+                "renderings": rendering_facts(renderings),
+                "overdue": overdue_facts(late),
             }
         )
         return
+    say_overdue(late)
     say(f"{issue.newsletter} {issue.number}: {issue.subject}")
-    say(f"state {issue.state.value}" + (f" ({issue.reason})" if issue.reason else ""))
+    why = " ".join(filter(None, (paused(issue), f"({issue.reason})" if issue.reason else "")))
+    say(f"state {issue.state.value} {why}".rstrip())
     if note := context.publisher.note_of(issue):
         say(f"note: {note}")
     say(f"due {issue.due:%Y-%m-%d %H:%M}Z, frozen as {issue.sha256[:16]}")
+    say_renderings(renderings)
     for post in posts:
         say(f"  {post.published:%Y-%m-%d}  {post.title}")
     say_account(account)
@@ -91,6 +99,21 @@ def show(context: Context, newsletter: str | None, number: int | None, as_json: 
     if where := waves(issue, stand):
         say(where)
     _say_summary(*summary)
+
+
+def rendering_facts(
+    found: Sequence[tuple[Rendering, dict[DeliveryState, int]]],
+) -> list[dict[str, object]]:
+    """Return what JSON says of an issue's renderings, and of whose they are."""
+    return [{**jsonable(one), "states": states} for one, states in found]
+
+
+def say_renderings(found: Sequence[tuple[Rendering, dict[DeliveryState, int]]]) -> None:
+    """Print the renderings of an issue that was corrected."""
+    for one, states in found if len(found) > 1 else ():
+        whose = ", ".join(f"{state} {count}" for state, count in sorted(states.items())) or "nobody"
+        note = f": {one.note}" if one.note else ""
+        say(f"  rendering {one.revision} of {one.made_at:%Y-%m-%d %H:%M}Z, {one.sha256[:16]} ({whose}){note}")
 
 
 def _say_summary(domains: Sequence[DomainAccount], troubles: Sequence[Trouble]) -> None:
@@ -138,6 +161,32 @@ def say_account(account: Account) -> None:
     )
 
 
+def paused(issue: Issue) -> str:
+    """Say until when an issue is paused; nothing when it is not."""
+    return f"until {issue.held_until:%Y-%m-%d %H:%M}Z" if issue.held_until else ""
+
+
+def overdue(context: Context, newsletter: str | None) -> list[Overdue]:
+    """Return the slots that passed and whose issues did not go."""
+    now = datetime.now(UTC)
+    names = [one.name for one in context.publisher.newsletters() if newsletter in (None, one.name)]
+    found = (context.publisher.overdue(name, now=now) for name in names)
+    return [one for one in found if one is not None]
+
+
+def say_overdue(found: Sequence[Overdue]) -> None:
+    """Print what did not go."""
+    for one in found:
+        say(
+            f"OVERDUE: {one.slot.newsletter}, the issue of {one.slot.due:%Y-%m-%d %H:%M}Z did not go: {one.why}"
+        )
+
+
+def overdue_facts(found: Sequence[Overdue]) -> list[dict[str, object]]:
+    """Return what JSON says of what did not go."""
+    return [{"newsletter": one.slot.newsletter, "due": one.slot.due, "why": one.why} for one in found]
+
+
 def facts(issue: Issue) -> dict[str, object]:
     """Return what JSON says of an issue."""
     return {
@@ -148,6 +197,8 @@ def facts(issue: Issue) -> dict[str, object]:
         "due": issue.due,
         "subject": issue.subject,
         "sha256": issue.sha256,
+        "revision": issue.revision,
+        "held_until": issue.held_until,
     }
 
 
@@ -193,12 +244,14 @@ def audit(context: Context, newsletter: str | None, number: int | None, as_json:
     """Name every subscriber's outcome and check the sum; exit 1 when it does not balance."""
     issue = past_issue(context, newsletter, number)
     result = context.publisher.audit(issue.id)
+    renderings = context.publisher.renderings(issue)
     if as_json:
-        say_json({**facts(issue), "audit": result})
+        say_json({**facts(issue), "renderings": rendering_facts(renderings), "audit": result})
     else:
+        say_renderings(renderings)
         table(
-            ("address", "state", "attempts", "reason"),
-            ((d.reader.address, d.state, d.attempts, d.reason) for d in result.deliveries),
+            ("address", "state", "rendering", "attempts", "reason"),
+            ((d.reader.address, d.state, d.reader.revision, d.attempts, d.reason) for d in result.deliveries),
             title=f"{issue.newsletter} {issue.number}",
         )
         _say_summary(result.domains, result.troubles)

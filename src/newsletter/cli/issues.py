@@ -18,9 +18,13 @@ from newsletter.cli.accounts import (
     log,
     newsletter_argument,
     number_option,
+    overdue,
+    overdue_facts,
     past_issue,
+    paused,
     retry,
     say_account,
+    say_overdue,
     show,
     waves,
 )
@@ -28,7 +32,8 @@ from newsletter.cli.output import json_option, say, say_json, table
 from newsletter.errors import InputError
 
 if TYPE_CHECKING:
-    from newsletter.model import Account, Issue
+    from newsletter.issues import Composition
+    from newsletter.model import Account, Issue, Slot
 
 
 @click.group()
@@ -50,35 +55,23 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
     if newsletter and not found:
         chosen_newsletter(context, newsletter)  # known, or never heard of
     rows = [(one, context.publisher.account(one.id)) for one in found]
+    late = overdue(context, newsletter)
     if as_json:
-        say_json([{**facts(one), "account": account} for one, account in rows])
+        listed = [{**facts(one), "account": account} for one, account in rows]
+        say_json({"issues": listed, "overdue": overdue_facts(late)})
         return
-    _say_overdue(context, newsletter)
+    say_overdue(late)
     if not rows:
         say("There is no issue yet. Compose one with: newsletter issues compose")
+    sums = ("audience", "accepted", "refused", "suppressed", "unknown")
     table(
-        (
-            "issue",
-            "state",
-            "due",
-            "audience",
-            "accepted",
-            "refused",
-            "suppressed",
-            "unknown",
-            "waiting",
-            "subject",
-        ),
+        ("issue", "state", "due", *sums, "waiting", "subject"),
         (
             (
                 f"{one.newsletter} {one.number}",
-                one.state,
+                f"{one.state} {paused(one)}".rstrip(),
                 one.due,
-                account.audience,
-                account.accepted,
-                account.refused,
-                account.suppressed,
-                account.unknown,
+                *(getattr(account, name) for name in sums),
                 account.waiting + account.attempting,
                 one.subject,
             )
@@ -87,24 +80,27 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
     )
 
 
-def _say_overdue(context: Context, newsletter: str | None) -> None:
-    now = datetime.now(UTC)
-    for one in context.publisher.newsletters():
-        found = context.publisher.overdue(one.name, now=now) if newsletter in (None, one.name) else None
-        if found is not None:
-            say(f"OVERDUE: {one.name}, the issue of {found.slot.due:%Y-%m-%d %H:%M}Z did not go: {found.why}")
-
-
 @issues.command()
 @newsletter_argument
 @click.option("--explain", is_flag=True, help="Say of each post why it is in or out; compose nothing.")
+@click.option("--again", is_flag=True, help="Compose an issue anew that was not released; its number stays.")
+@number_option
 @json_option
 @pass_context
-def compose(context: Context, newsletter: str | None, explain: bool, as_json: bool) -> None:
+def compose(
+    context: Context,
+    newsletter: str | None,
+    explain: bool,
+    again: bool,
+    number: int | None,
+    as_json: bool,
+) -> None:
     """Compose the issue that is due: the newest slot that has come."""
     name = chosen_newsletter(context, newsletter)
     now = datetime.now(UTC)
     publisher = context.publisher
+    if (explain and again) or (number is not None and not again):
+        raise InputError("-n goes with --again, and --explain without it", where="issues compose")
     slot = publisher.due_slot(name, now=now)
     if explain:
         explained = publisher.explain(name, slot, now=now)
@@ -113,7 +109,14 @@ def compose(context: Context, newsletter: str | None, explain: bool, as_json: bo
         else:
             table(("post", "in", "why"), ((e.title, "in" if e.included else "out", e.why) for e in explained))
         return
-    composition = publisher.compose(name, slot, now=now)
+    if again:
+        composition = publisher.compose_again(publisher.issue(name, number).id, now=now)
+    else:
+        composition = publisher.compose(name, slot, now=now)
+    _say_composition(name, slot, composition, as_json)
+
+
+def _say_composition(name: str, slot: Slot, composition: Composition, as_json: bool) -> None:
     if as_json:
         issue = composition.issue
         say_json(
@@ -194,28 +197,75 @@ def preview(
 @pass_context
 def approve(context: Context, newsletter: str | None, number: int | None, force: bool, reason: str) -> None:
     """Let an issue be delivered; one whose digest breaks a rule only with --force and a reason."""
+    reason = _forced(force, reason)
+    issue = issue_of(context, newsletter, number)
+    context.publisher.approve(issue.id, now=datetime.now(UTC), force=reason)
+    say(f"{issue.newsletter} {issue.number} is approved" + (f", by force: {reason}" if force else "."))
+
+
+def _forced(force: bool, reason: str) -> str:
+    """Return why something goes all the same, empty when it is not forced."""
     reason = " ".join(reason.split())
     if force != bool(reason):
         raise InputError(
             "--force and --reason go together",
-            where="issues approve",
+            where="issues",
             remedy='Say why it goes all the same: --force --reason "…"',
         )
+    return reason
+
+
+@issues.command()
+@newsletter_argument
+@number_option
+@click.option("--force", is_flag=True, help="Although the digest breaks a rule; needs --reason.")
+@click.option("--reason", default="", metavar="TEXT", help="Why it goes all the same; kept with the issue.")
+@json_option
+@pass_context
+def correct(
+    context: Context, newsletter: str | None, number: int | None, force: bool, reason: str, as_json: bool
+) -> None:
+    """Render a held issue anew, for those who were not served yet; its posts were mended and gathered before."""
+    reason = _forced(force, reason)
     issue = issue_of(context, newsletter, number)
-    context.publisher.approve(issue.id, now=datetime.now(UTC), force=reason)
-    say(f"{issue.newsletter} {issue.number} is approved" + (f", by force: {reason}" if force else "."))
+    made = context.publisher.correct(issue.id, now=datetime.now(UTC), force=reason)
+    counts = {"renewed": made.renewed, "kept": made.kept, "size_before": made.size_before, "size": made.size}
+    if as_json:
+        say_json({**facts(made.issue), "changes": made.changes, **counts})
+        return
+    name = f"{issue.newsletter} {issue.number}"
+    if not made.changes:
+        say(f"{name}: nothing changed. Mend the post, then: newsletter gather")
+        return
+    for change in made.changes:
+        say(f"  {change}")
+    say(f"the longest message has {made.size:,} bytes, before {made.size_before:,}")
+    say(
+        f"{name} is corrected, rendering {made.issue.revision}: {made.renewed} get it; {made.kept} got an earlier one "
+        f"or may have. Go on with: newsletter issues deliver {issue.newsletter} -n {issue.number}"
+    )
 
 
 @issues.command()
 @newsletter_argument
 @number_option
 @click.option("--reason", default="held by the editor", help="Kept with the issue.")
+@click.option(
+    "--until",
+    metavar="WHEN",
+    help="Go on by itself then: a date and time in the newsletter's zone, or a duration such as 2h.",
+)
 @pass_context
-def hold(context: Context, newsletter: str | None, number: int | None, reason: str) -> None:
+def hold(
+    context: Context, newsletter: str | None, number: int | None, reason: str, until: str | None
+) -> None:
     """Hold an issue: nothing more of it is sent until it is delivered again. `stop` is the same."""
-    issue = past_issue(context, newsletter, number)
-    context.publisher.hold(issue.id, now=datetime.now(UTC), reason=reason)
-    say(f"{issue.newsletter} {issue.number} is held: {reason}")
+    issue, now = past_issue(context, newsletter, number), datetime.now(UTC)
+    instant = None if until is None else context.publisher.instant(issue.newsletter, until, now=now)
+    context.publisher.hold(issue.id, now=now, reason=reason, until=instant)
+    say(
+        f"{issue.newsletter} {issue.number} is held{f' until {instant:%Y-%m-%d %H:%M}Z' if instant else ''}: {reason}"
+    )
 
 
 issues.add_command(hold, "stop")

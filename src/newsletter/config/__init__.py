@@ -4,6 +4,7 @@ The only package that reads the environment and the files of configuration. Ever
 `docs/reference.md`; a test compares the two.
 """
 
+from newsletter.config.fields import parse_duration
 from newsletter.config.loading import ENV_PREFIX, FILE_NAME, load
 from newsletter.config.schema import (
     Config,
@@ -48,5 +49,6 @@ __all__ = [
     "WebConfig",
     "load",
     "make_dkim_key",
+    "parse_duration",
     "read_secret",
 ]

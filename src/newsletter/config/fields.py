@@ -119,7 +119,8 @@ def _line(value: str) -> str:
     return value
 
 
-def _duration(value: Any) -> Any:
+def parse_duration(value: object) -> timedelta:
+    """Read a duration such as `90s`, `15m`, `12h`, `2d` or `1w`; ValueError for anything else."""
     if isinstance(value, timedelta):
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -159,7 +160,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str, AfterValidator(_host)]  # may be empty: then it is not set
 Authority = Annotated[str, AfterValidator(_authority)]  # RFC 4151's authorityName
 Line = Annotated[str, AfterValidator(_line)]  # fit for a header
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Rate = Annotated[float, BeforeValidator(_rate)]  # a second
 LocalTime = Annotated[time, AfterValidator(_local_time)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]

@@ -92,12 +92,13 @@ def pack_reader(reader: Reader) -> tuple[Any, ...]:
         reader.language,
         reader.timezone,
         reader.since,
+        reader.revision,
     )
 
 
 def unpack_reader(row: tuple[Any, ...]) -> Reader:
     """Read a Reader."""
-    number, address, name, language, timezone, since = row
+    number, address, name, language, timezone, since, revision = row
     return Reader(
         subscriber_id=number,
         address=address,
@@ -105,4 +106,5 @@ def unpack_reader(row: tuple[Any, ...]) -> Reader:
         language=language,
         timezone=timezone,
         since=since,
+        revision=revision,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from newsletter import digest, templating
@@ -13,40 +13,43 @@ from newsletter.model import Issue, Message, Reader
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Mailroom:
     """A renderer that may be sent to another process: it is set up where it is first asked for a message.
 
-    `frozen` is the issue's own text of what it was frozen to; the settings hold its keys, so it never goes further than
-    to a process of ours.
+    `renderings` are the issue as it was at each revision, and the text of what that is made of: each reader gets the
+    one that is theirs. The settings hold keys, so a mailroom goes no further than to a process of ours.
     """
 
-    issue: Issue
-    frozen: str = field(repr=False)
-    settings: digest.MailSettings
-    _mailer: digest.Mailer | None = None
-    _guard: Any = field(default_factory=threading.Lock)
+    def __init__(self, renderings: Mapping[int, tuple[Issue, str]], settings: digest.MailSettings) -> None:
+        self._renderings = renderings
+        self._settings = settings
+        self._mailers: dict[int, digest.Mailer] = {}
+        self._guard = threading.Lock()
 
     def __call__(self, reader: Reader) -> Message:
         """Make the message for one reader."""
-        return (self._mailer or self.prepare())(reader)
+        mailer = self._mailers.get(reader.revision)
+        return (mailer or self.prepare(reader.revision))(reader)
 
-    def prepare(self) -> digest.Mailer:
-        """Set it up; a digest that cannot be read, or a template, is an error for everybody."""
+    def prepare(self, revision: int) -> digest.Mailer:
+        """Set a rendering up; one that cannot be read is an error for everybody."""
         with self._guard:
-            if self._mailer is None:
-                thawed = digest.thaw(self.frozen)
+            if revision not in self._mailers:
+                issue, frozen = self._renderings[revision]
+                thawed = digest.thaw(frozen)
                 templates = templating.TemplateSet(thawed.templates)
-                self._mailer = digest.Mailer(self.issue, thawed, templates, self.settings, threading.Lock())
-            return self._mailer
+                made = digest.Mailer(issue, thawed, templates, self._settings, threading.Lock())
+                self._mailers[revision] = made
+            return self._mailers[revision]
 
     def finish(self) -> None:
         """Say it if messages had to be rendered for one reader alone."""
-        if self._mailer is not None and self._mailer.alone:
-            where = f"{self.issue.newsletter} {self.issue.number}"
-            count = self._mailer.alone
-            log.warning("%s: rendered alone, which is slow: %d messages; see `check config`", where, count)
+        for mailer in self._mailers.values():
+            if mailer.alone:
+                where = f"{mailer.issue.newsletter} {mailer.issue.number}"
+                said = "%s: rendered alone, which is slow: %d messages; see `check config`"
+                log.warning(said, where, mailer.alone)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is made of, and nothing that was made of it."""
-        return Mailroom, (self.issue, self.frozen, self.settings)
+        return Mailroom, (self._renderings, self._settings)

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from newsletter.config import Config, NewsletterConfig
@@ -77,6 +77,7 @@ def options_of(
     config: Config,
     newsletter: NewsletterConfig,
     *,
+    revision: int | None = None,
     released_at: datetime | None = None,
     expires_at: datetime | None = None,
 ) -> DeliveryOptions:
@@ -85,6 +86,7 @@ def options_of(
     within = chosen.finish_within
     return DeliveryOptions(
         connections=chosen.connections,
+        revision=revision,
         processes=chosen.processes,
         rate_per_second=chosen.rate,
         finish_by=released_at + within if released_at is not None and within is not None else None,
@@ -116,6 +118,7 @@ def release(
         _check_approval(issue)
         if everybody:
             _check_hold(issue)
+        _check_pause(issue, now)
         if deliveries.release(tx, issue_id, now=now):
             write_turns(tx, issue_id, turns, now=now)
         if everybody:
@@ -157,6 +160,15 @@ def _check_hold(issue: Issue | None) -> None:
         )
 
 
+def _check_pause(issue: Issue | None, now: datetime) -> None:
+    if issue is not None and issue.held_until is not None and issue.held_until > now:
+        raise InputError(
+            f"this issue is paused until {issue.held_until:%Y-%m-%d %H:%M}Z: {issue.reason}",
+            where=f"{issue.newsletter} {issue.number}",
+            remedy=f"To go on at once: newsletter issues approve {issue.newsletter} -n {issue.number}",
+        )
+
+
 def deliver(
     store: Store,
     issue_id: int,
@@ -184,6 +196,8 @@ def deliver(
             )
         if (box := options.box_of(issue_id)) is not None:
             await_end(box)
+        if idempotent:  # the same key twice is one message
+            options = replace(options, on_crash="resend", on_silence="resend")
         lease = _begin(store, issue_id, options, idempotent=idempotent, now=clock())
         with store.read() as tx:
             account = deliveries.account(tx, issue_id)
@@ -209,21 +223,17 @@ def _begin(
         issue = issues.by_id(tx, issue_id)
         if issue is not None and issue.state is IssueState.FINISHED:
             return None
-        if issue is not None and issue.state is IssueState.HELD:
-            raise InputError(
-                f"this issue is held: {issue.reason or 'by the editor'}",
-                where=f"{issue.newsletter} {issue.number}",
-                remedy=f"When that is mended: newsletter issues deliver {issue.newsletter} -n {issue.number}",
-            )
+        if issue is not None:
+            _check_stand(issue, options)
         owner = f"{socket.gethostname()}:{os.getpid()}"
         lease = leases.take_lease(tx, issue_id, owner=owner)
-        on_crash = "resend" if idempotent else options.on_crash
+        again = set() if idempotent else deliveries.doubted_before(tx, issue_id)
         box = options.box_of(issue_id)
         fates = read_box(box, lease) if box is not None else None
         left = [
             settle_crash(
                 one,
-                on_crash,
+                "hold" if options.on_crash == "resend" and one in again else options.on_crash,
                 None if fates is None else fates.get(one, Fate.NOT_ENDED),
                 epoch=lease.epoch,
                 now=now,
@@ -231,6 +241,8 @@ def _begin(
             for one in leases.in_doubt(tx, lease)
         ]
         leases.inherit(tx, lease, left, now=now)
+        if issue is not None and issue.revision > 1:
+            deliveries.renew(tx, issue_id)
         too_late = options.expires_at is not None and options.expires_at <= now
         leases.expire(
             tx,
@@ -241,6 +253,16 @@ def _begin(
         )
         open_when_due(tx, issue_id, now=now)
         return lease
+
+
+def _check_stand(issue: Issue, options: DeliveryOptions) -> None:
+    where = f"{issue.newsletter} {issue.number}"
+    again = f"newsletter issues deliver {issue.newsletter} -n {issue.number}"
+    if issue.state is IssueState.HELD:
+        what = f"this issue is held: {issue.reason or 'by the editor'}"
+        raise InputError(what, where=where, remedy=f"When that is mended: {again}")
+    if options.revision not in (None, issue.revision):
+        raise InputError("this issue was corrected just now", where=where, remedy=f"Try again: {again}")
 
 
 def _end(store: Store, lease: Lease, options: DeliveryOptions, *, now: datetime) -> Account:

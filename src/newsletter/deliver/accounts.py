@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from newsletter.deliver.settling import hide
 from newsletter.model import Outcome, Stage
 from newsletter.store import Store, Tx
 from newsletter.store import accounts as stored
 
-_ADDRESS = re.compile(r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+")
 _OWN_NUMBER = re.compile(r"\b(?=\w*\d)[0-9A-Za-z]{8,}(?:[-.][0-9A-Za-z]+)*\b")  # a queue's, differs each time
 
 
@@ -28,7 +26,7 @@ class DomainAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """A reply that was no acceptance, and how often it came; `text` without addresses and queues' numbers."""
+    """A reply that was no acceptance, and how often it came; `text` without queues' numbers."""
 
     outcome: Outcome
     stage: Stage
@@ -67,7 +65,7 @@ def troubles(tx: Tx, issue_id: int, *, limit: int) -> tuple[Trouble, ...]:
     """Return the replies that were no acceptance, the most frequent first; those that differ in numbers are one."""
     found: Counter[tuple[Outcome, Stage, int, str, str]] = Counter()
     for said, times in stored.troubles(tx, issue_id):
-        text = _OWN_NUMBER.sub("…", _ADDRESS.sub("…", said.text))
+        text = _OWN_NUMBER.sub("…", said.text)
         found[said.outcome, said.stage, said.code, said.enhanced, text] += times
     order = sorted(found.items(), key=lambda one: (-one[1], one[0]))[:limit]
     return tuple(
@@ -77,7 +75,7 @@ def troubles(tx: Tx, issue_id: int, *, limit: int) -> tuple[Trouble, ...]:
 
 
 def log(store: Store, issue_id: int, *, addresses: bool) -> Iterator[LogLine]:
-    """Give every attempt in its order; without `addresses` no address or name stands in it, in a reply neither."""
+    """Give every attempt in its order; without `addresses` no reader's address stands in it; replies name nobody."""
     with store.read() as tx:
         for reader, said in stored.lines(tx, issue_id):
             yield LogLine(
@@ -90,5 +88,5 @@ def log(store: Store, issue_id: int, *, addresses: bool) -> Iterator[LogLine]:
                 code=said.code,
                 enhanced=said.enhanced,
                 outcome=said.outcome,
-                text=said.text if addresses else _ADDRESS.sub("…", hide(said.text, reader)),
+                text=said.text,
             )

@@ -32,7 +32,6 @@ from newsletter.deliver.settling import (
     Doubt,
     decide,
     domain_of,
-    hide,
     quarantine,
     settle_crash,
 )
@@ -70,11 +69,12 @@ class DeliveryOptions:
     `rate_per_second` and what is needed to be done at `finish_by`. `grace` is how long messages in flight may go on
     after `stop`, `drain` how long an answer to a finished message is still waited for, `reconnect` the waits between
     failures of a connection that end in giving up. `boxes` is the folder of black boxes; without one every crash
-    leaves more doubt.
+    leaves more doubt. `revision` is the newest rendering of the issue that the renderer knows.
     """
 
     connections: int = 4
     processes: int | None = 0
+    revision: int | None = None
     rate_per_second: float | None = None
     finish_by: datetime | None = None
     expire_after: timedelta = timedelta(days=4)
@@ -129,7 +129,7 @@ class Run(Desk):
         self._workers: list[Worker] = []
         self._out: dict[int, Delivery] = {}  # dealt and not settled
         self._judging = threading.Lock()
-        self._breaker = Breaker(doubts_allowed=max(3, options.connections))
+        self._breaker = Breaker(doubts_allowed=max(3, options.connections), audience=account.audience)
         self._unsent: Counter[int] = Counter()
 
     # The caller's thread
@@ -263,9 +263,6 @@ class Run(Desk):
     def settle(self, receipt: Receipt) -> None:
         """Decide what a receipt makes of a delivery, and queue that."""
         delivery = self._out.pop(receipt.key)
-        text = hide(receipt.text, delivery.reader)
-        if text != receipt.text:
-            receipt = replace(receipt, text=text)
         attempt = Attempt(
             at=self._clock(),
             epoch=self.lease.epoch,
@@ -294,6 +291,9 @@ class Run(Desk):
                 on_silence=self.options.on_silence,
                 unsent=self._unsent[key] if self._unsent else 0,
             )
+            line = decision.settlement.attempt
+            if line is not None and line.text != receipt.text:  # from here on it names nobody
+                receipt = replace(receipt, text=line.text)
             self._settled += 1
             if receipt.outcome is Outcome.NOT_SENT:
                 self._unsent[key] += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -24,6 +24,7 @@ from newsletter.model import (
     Settlement,
     Stage,
 )
+from newsletter.store.deliveries import DOUBTFUL
 from newsletter.transports.replies import Blame, Reply, Schedule, Verdict, verdict_of
 
 Doubt = Literal["presume", "resend", "hold"]
@@ -37,21 +38,26 @@ _FIRST: dict[Schedule, tuple[float, ...]] = {
     Schedule.DISABLED: (12 * _HOUR,),
 }
 _LONGEST = {Schedule.FULL: 12 * _HOUR, Schedule.DISABLED: 12 * _HOUR}
-_DOUBTFUL = "in doubt"
 _BEHIND = timedelta(minutes=5)
 _AT_ONCE = 2  # tries within one run that a lost connection costs before its message is put off
+_DISABLED = re.compile(r"(?<![\d.])5\.2\.1(?!\.?\d)")
+_FUNCTIONS = r"(?:abuse|hostmaster|noc|postmaster|security|support|help\w*|feedback|unblock\w*|deliver\w*)@"
+_ADDRESS = re.compile(
+    rf"(?<![^\s<>()\"',;:])(?!{_FUNCTIONS})[^\s<>()\"',;:@]+@[^\s<>()\"',;:]+", re.IGNORECASE
+)
 
 
 def back_off(schedule: Schedule, attempt: int, salt: int) -> timedelta:
     """Return how long to wait after the nth charged attempt (from 1), spread by up to a tenth by the salt.
 
-    Behind a schedule's own first steps: 30 minutes, doubling up to 4 hours.
+    From 30 minutes, or from a schedule's own first steps, doubling up to 4 hours.
     """
     first = _FIRST.get(schedule, ())
     if attempt <= len(first):
         seconds = first[attempt - 1]
     else:
-        seconds = min(30 * _MINUTE * 2.0 ** min(attempt - 1, 10), 4 * _HOUR)
+        doublings = attempt - 1 - max(0, len(first) - 1)
+        seconds = min(30 * _MINUTE * 2.0 ** min(doublings, 10), 4 * _HOUR)
         seconds = max(seconds, _LONGEST.get(schedule, 0.0))
     spread = zlib.crc32(f"{salt}.{attempt}".encode()) / 2**32
     return timedelta(seconds=round(seconds * (1 + 0.1 * spread), 3))
@@ -76,8 +82,16 @@ def decide(
     on_silence: Doubt,
     unsent: int,
 ) -> Decision:
-    """Say what a receipt makes of a delivery; `unsent` counts its lost connections in this run, from 0."""
+    """Say what a receipt makes of a delivery; `unsent` counts its lost connections in this run, from 0.
+
+    What is kept of the server's words names nobody.
+    """
     verdict = verdict_of(receipt)
+    said = hide(receipt.text, delivery.reader)
+    if said != receipt.text:
+        receipt = replace(receipt, text=said)
+    if said != attempt.text:
+        attempt = replace(attempt, text=said)
     words = words_of(receipt)
     match receipt.outcome:
         case Outcome.ACCEPTED:
@@ -85,7 +99,7 @@ def decide(
         case Outcome.REFUSED:
             return _refuse(delivery, attempt, words, verdict, suppress=receipt.suppress)
         case Outcome.DEFERRED:
-            if verdict.schedule is Schedule.DISABLED and "5.2.1" in delivery.reason:
+            if verdict.schedule is Schedule.DISABLED and _DISABLED.search(delivery.reason):
                 return _refuse(delivery, attempt, words, verdict, suppress=True)
             wait = back_off(verdict.schedule, delivery.attempts + 1, delivery.reader.subscriber_id)
             later = _to(delivery, DeliveryState.WAITING, attempt, reason=words, not_before=now + wait)
@@ -121,10 +135,10 @@ def _settle_doubt(
     delivery: Delivery, attempt: Attempt, words: str, on_silence: Doubt, now: datetime
 ) -> Settlement:
     """Settle a message whose end of data was written and never answered; a second doubt is always held."""
-    reason = f"{_DOUBTFUL}: {words}"
+    reason = f"{DOUBTFUL}: {words}"
     if on_silence == "presume":
         return _to(delivery, DeliveryState.ACCEPTED, attempt, reason=f"presumed: {words}", presumed=True)
-    if on_silence == "resend" and not delivery.reason.startswith(_DOUBTFUL):
+    if on_silence == "resend" and not delivery.reason.startswith(DOUBTFUL):
         evidence = now + timedelta(minutes=10)  # a bounce or a report may still settle it
         return _to(delivery, DeliveryState.WAITING, attempt, reason=reason, not_before=evidence)
     return _to(delivery, DeliveryState.UNKNOWN, attempt, reason=reason)
@@ -142,8 +156,8 @@ def settle_crash(
         return _known(subscriber_id, DeliveryState.ACCEPTED, "accepted just before a crash", epoch, now)
     state, reason = {
         "presume": (DeliveryState.ACCEPTED, "presumed: accepted, after a crash"),
-        "resend": (DeliveryState.WAITING, f"{_DOUBTFUL}: sent again after a crash"),
-        "hold": (DeliveryState.UNKNOWN, f"{_DOUBTFUL}: the sender crashed while it was being sent"),
+        "resend": (DeliveryState.WAITING, f"{DOUBTFUL}: sent again after a crash"),
+        "hold": (DeliveryState.UNKNOWN, f"{DOUBTFUL}: the sender crashed while it was being sent"),
     }[on_crash]
     line = Attempt(at=now, epoch=epoch, outcome=Outcome.UNKNOWN, stage=Stage.LOCAL, text=reason)
     return Settlement(
@@ -195,8 +209,10 @@ def _to(
     presumed: bool = False,
     charged: bool = True,
 ) -> Settlement:
-    if state is DeliveryState.WAITING and delivery.reason.startswith(_DOUBTFUL):
-        reason = f"{_DOUBTFUL} before; {reason}"  # one doubt a reader: it is not forgotten for a greylisting
+    if state is DeliveryState.WAITING and _DISABLED.search(delivery.reason) and not _DISABLED.search(reason):
+        reason = f"{reason}; 5.2.1 before"  # twice is twice, whatever came between
+    if state is DeliveryState.WAITING and delivery.reason.startswith(DOUBTFUL):
+        reason = f"{DOUBTFUL} before; {reason}"  # one doubt a reader: it is not forgotten for a greylisting
     return Settlement(
         subscriber_id=delivery.reader.subscriber_id,
         state=state,
@@ -216,11 +232,17 @@ def words_of(receipt: Receipt) -> str:
 
 
 def hide(text: str, reader: Reader) -> str:
-    """Leave the reader's address and name out of a text that outlives them: a reason, a note."""
+    """Leave the reader's address and name, and other people's addresses, out of a text that outlives them.
+
+    Addresses of functions stay (RFC 2142): `postmaster@` in a refusal is where an editor may ask.
+    """
+    folded = text.casefold()
     for word in (reader.address, reader.name):
-        if len(word) > 2:
+        if (
+            len(word) > 2 and word.casefold() in folded
+        ):  # a pattern for each reader and reply would cost more than both
             text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
-    return text
+    return _ADDRESS.sub("…", text) if "@" in text else text
 
 
 def domain_of(address: str) -> str:
@@ -233,9 +255,11 @@ class Breaker:
     """Opens when what goes wrong is our own fault: on a rate, on a run over several domains, or on doubts."""
 
     doubts_allowed: int
+    audience: int = 0  # of the issue; without it doubts are only counted over 10 minutes
     _window: deque[bool] = field(default_factory=lambda: deque(maxlen=200))
     _run: list[str] = field(default_factory=list)
     _doubts: deque[datetime] = field(default_factory=deque)
+    _doubted: int = 0
 
     def note(
         self, receipt: Receipt, verdict: Verdict, domain: str, now: datetime, *, again: bool = False
@@ -271,9 +295,12 @@ class Breaker:
         return ""
 
     def _note_doubt(self, now: datetime) -> str:
+        self._doubted += 1
         self._doubts.append(now)
         while self._doubts[0] < now - timedelta(minutes=10):
             self._doubts.popleft()
         if len(self._doubts) > self.doubts_allowed:
             return f"{len(self._doubts)} messages in doubt within 10 minutes: the server answers none"
+        if self.audience and self._doubted > max(self.doubts_allowed, self.audience / 1000):
+            return f"{self._doubted} of {self.audience} messages in doubt: more than one in a thousand"
         return ""

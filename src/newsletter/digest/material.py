@@ -54,6 +54,7 @@ class Material:
 
     `titles` knows the titles of own posts by URL and by id, None for one whose content note hides its title.
     `intro_html` is sanitised and absolute. `sections` are the tags under which a front page groups its posts.
+    `corrected` is when this rendering took the place of one that somebody may have got.
     """
 
     newsletter: str
@@ -70,6 +71,7 @@ class Material:
     full_text: bool = False
     design: Design = Design.LETTER
     sections: tuple[str, ...] = ()
+    corrected: datetime | None = None
 
     @property
     def archive(self) -> str:

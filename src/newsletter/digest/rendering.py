@@ -60,6 +60,7 @@ class View:
     direction: str
     shape: str
     when: str
+    corrected: str
     preview: str
     intro: tuple[Piece, ...]
     intro_lines: tuple[str, ...]
@@ -84,8 +85,8 @@ def tongue_of(looks: Looks, language: str = "", timezone: str = "") -> Tongue:
 
 def days(material: Material, plan: Plan, timezone: str) -> tuple[int, ...]:
     """Return the days on which what an issue tells of falls in a zone: zones with the same days read the same."""
-    instants = (material.due, *(post.published for post in material.posts[: plan.posts]))
-    return tuple(wording.local_day(one, timezone).toordinal() for one in instants)
+    instants = (material.due, material.corrected, *(post.published for post in material.posts[: plan.posts]))
+    return tuple(wording.local_day(one, timezone).toordinal() for one in instants if one is not None)
 
 
 def view(material: Material, plan: Plan, tongue: Tongue) -> View:
@@ -107,6 +108,9 @@ def view(material: Material, plan: Plan, tongue: Tongue) -> View:
         direction=wording.direction(looks.language),
         shape=shape_of(looks.language, looks.language),
         when=_when(material.due, tongue),
+        corrected=wording.day(material.corrected, tongue.timezone, tongue.language)
+        if material.corrected
+        else "",
         preview=preview(material, posts, said),
         intro=pieces_of(material.intro_html, looks),
         intro_lines=tuple(intro_lines),

@@ -57,6 +57,7 @@ class Wording:
     on_the_web: str
     contact: str
     archived: str
+    corrected: str
     home: str
     fallback_subject: str
 
@@ -93,6 +94,7 @@ ENGLISH = Wording(
     on_the_web="Read this issue on the web",
     contact="Write to {address}",
     archived="You are reading the archived issue {number} of {title}.",
+    corrected="It was corrected on {date}.",
     home="More from {publication}",
     fallback_subject="{title}, No. {number}",
 )
@@ -129,6 +131,7 @@ FRENCH = Wording(
     on_the_web="Lire ce numéro sur le site",
     contact="Écrire à {address}",
     archived="Vous lisez le numéro {number} archivé de {title}.",
+    corrected="Il a été corrigé le {date}.",
     home="Plus d'articles de {publication}",
     fallback_subject="{title}, n° {number}",
 )

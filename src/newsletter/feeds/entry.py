@@ -132,7 +132,7 @@ def entry_of_issue(site: Site, identity: str, issue: Issue, posts: Sequence[Post
         summary=shorten("; ".join(map(listed_title, posts))) or line(issue.subject),
         html="\n".join(items),
         published=issue.dated,
-        updated=issue.dated,
+        updated=issue.corrected_at or issue.dated,
         language=site.language,
     )
 

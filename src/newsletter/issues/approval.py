@@ -34,21 +34,45 @@ def approve(store: Store, config: Config, issue_id: int, *, now: datetime, force
         elif issue.state is not IssueState.APPROVED or (force and not issue.reason):
             fault = broken(check_issue(tx, config, issue))
             if fault and not force:
-                raise _broken(issue, fault)
+                raise fault_of(issue, fault)
             stored.set_state(tx, issue_id, IssueState.APPROVED, now=now, reason=force and f"forced: {force}")
             if force:
-                _note(tx, issue, f"forced: {force}")
+                add_note(tx, issue, f"forced: {force}")
         return _existing(tx, issue_id)
 
 
-def hold(store: Store, issue_id: int, *, now: datetime, reason: str) -> Issue:
-    """Stop an issue: nothing more of it is sent until it is approved or delivered again."""
+def hold(store: Store, issue_id: int, *, now: datetime, reason: str, until: datetime | None = None) -> Issue:
+    """Stop an issue: nothing more of it is sent until it is approved or delivered again, or until an instant.
+
+    Raises InputError for a pause of an issue that was not released: nothing goes by itself before its first word.
+    """
     with store.write() as tx:
         issue = _existing(tx, issue_id)
         if issue.state is IssueState.FINISHED:
             raise _wrong_state(issue, "held")
-        stored.set_state(tx, issue_id, IssueState.HELD, now=now, reason=reason)
+        if until is not None and issue.released_at is None:
+            raise InputError(
+                "this issue is not being delivered yet, so it cannot be paused until an instant",
+                where=f"{issue.newsletter} {issue.number}",
+                remedy="Hold it without --until; `newsletter issues approve` lets it go",
+            )
+        if until is not None and until <= now:
+            raise InputError(f"{until:%Y-%m-%d %H:%M}Z is not in the future", where="--until")
+        stored.set_state(tx, issue_id, IssueState.HELD, now=now, reason=reason, until=until)
         return _existing(tx, issue_id)
+
+
+def end_pauses(store: Store, *, now: datetime) -> list[Issue]:
+    """Let the issues go on whose pause is over; return them."""
+    with store.read() as tx:
+        if not stored.paused(tx, until=now):
+            return []
+    with store.write() as tx:
+        over = stored.paused(tx, until=now)
+        for issue_id in over:
+            stored.set_state(tx, issue_id, IssueState.RELEASED, now=now)
+            deliveries.resume(tx, issue_id, now=now)
+        return [_existing(tx, issue_id) for issue_id in over]
 
 
 def refuse_broken(store: Store, config: Config, issue_id: int, *, now: datetime) -> None:
@@ -66,7 +90,7 @@ def refuse_broken(store: Store, config: Config, issue_id: int, *, now: datetime)
     if fault and issue.state is IssueState.APPROVED:
         hold(store, issue_id, now=now, reason=fault)
     if fault:
-        raise _broken(issue, fault)
+        raise fault_of(issue, fault)
 
 
 def note_of(store: Store, issue: Issue) -> str:
@@ -76,7 +100,8 @@ def note_of(store: Store, issue: Issue) -> str:
     return known[2] if known is not None and known[1] == issue.id else ""
 
 
-def _note(tx: Tx, issue: Issue, note: str) -> None:
+def add_note(tx: Tx, issue: Issue, note: str) -> None:
+    """Keep a note with the slot of an issue, behind those it has."""
     slot = Slot(newsletter=issue.newsletter, due=issue.due)
     known = stored.slot_of(tx, slot)
     if known is not None and known[1] == issue.id:
@@ -91,12 +116,13 @@ def _existing(tx: Tx, issue_id: int) -> Issue:
     return issue
 
 
-def _broken(issue: Issue, fault: str) -> InputError:
+def fault_of(issue: Issue, fault: str, *, verb: str = "approve") -> InputError:
+    """Return the error that a digest breaks a rule; `verb` is the command that takes it all the same."""
     which = f"{issue.newsletter} -n {issue.number}"
     return InputError(
         fault,
         where=f"{issue.newsletter} {issue.number}",
-        remedy=f"All of them: newsletter check digest {which}. To send it all the same: newsletter issues approve "
+        remedy=f"All of them: newsletter check digest {which}. To send it all the same: newsletter issues {verb} "
         f"{which} --force --reason TEXT",
     )
 

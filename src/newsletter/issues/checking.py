@@ -48,10 +48,10 @@ def broken(findings: Iterable[Finding]) -> str:
 def site_of(tx: Tx, config: Config, issue: Issue) -> Site:
     """Return our own site: what publishing writes now, with the page of the issue itself."""
     url = config.publication.url
-    posts = stored_posts.live_posts(tx)
+    posts = stored_posts.outlines(tx)
     elsewhere = Site(url=url, published=lambda _: False)
     pages = {path for post in posts if (path := path_in(elsewhere, post.url)) is not None}
-    pages.update(_paths(config, posts))
+    pages.update(_paths(config, posts, *stored_posts.words(tx)))
     for one in config.newsletters:
         last = stored.next_number(tx, one.name) - 1
         pages.update(f"issues/{one.name}/{number}/" for number in range(1, last + 1))
@@ -69,13 +69,13 @@ def personal_of(config: Config) -> tuple[str, ...]:
     return (f"{config.web_url}u/", f"{config.web_url}p/")
 
 
-def _paths(config: Config, posts: list[Post]) -> Iterator[str]:
+def _paths(config: Config, posts: list[Post], tags: set[str], authors: set[str]) -> Iterator[str]:
     """Yield the pages and feeds that publishing makes of these posts, below the site's address."""
     yield from ("", "posts/", "feeds/", "feeds/feeds.opml")
     yield from (f"posts/{post.slug}/" for post in posts if post.own_page and post.slug)
     folders = [f"issues/{one.name}" for one in config.newsletters]
-    folders += sorted({f"tags/{feeds.word_slug(tag)}" for post in posts for tag in post.tags if tag.strip()})
-    names = {feeds.word_slug(one.name) for post in posts for one in post.authors if one.name.strip()}
+    folders += sorted({f"tags/{feeds.word_slug(tag)}" for tag in tags if tag.strip()})
+    names = {feeds.word_slug(name) for name in authors if name.strip()}
     folders += [f"authors/{name}" for name in sorted(names)] if len(names) > 1 else []
     yield from (f"{folder}/" for folder in folders)
     told = [folder for folder in folders if config.feeds.tags or folder.startswith("issues/")]

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from newsletter import schedule
+from newsletter import digest, schedule
 from newsletter.compose import Explained, Placed, Selection, Verdict
 from newsletter.config import Config, NewsletterConfig
 from newsletter.errors import InputError
 from newsletter.issues.checking import broken, check_issue
-from newsletter.issues.drafting import Draft, draft, placed_of, select_posts
+from newsletter.issues.drafting import Draft, corrections_now, draft, placed_of, select_posts
 from newsletter.issues.messages import mailer
 from newsletter.issues.slots import schedule_of
 from newsletter.model import Finding, Issue, IssueState, Placement, Reader, Slot, SlotState
@@ -72,6 +72,40 @@ def compose(
         number = stored.take_number(tx, newsletter.name)
         drafted = draft(tx, config, newsletter, slot, selection, number=number, now=now)
         return _freeze(tx, config, newsletter, slot, drafted, said=skipped)
+
+
+def compose_again(store: Store, config: Config, issue_id: int, *, now: datetime) -> Composition:
+    """Compose an issue anew for its slot, from the posts as they are now; its number stays.
+
+    What it told of is free again first, so a post that is no longer chosen is left to a later issue. Raises InputError
+    once it was released, and when no post would be left: then nothing is changed.
+    """
+    with store.write() as tx:
+        issue = stored.by_id(tx, issue_id)
+        assert issue is not None
+        newsletter = config.newsletter(issue.newsletter)
+        where = f"{issue.newsletter} {issue.number}"
+        if issue.released_at is not None:
+            raise InputError(
+                "this issue was released: it is not composed anew",
+                where=where,
+                remedy=f"Hold it, then: newsletter issues correct {issue.newsletter} -n {issue.number}",
+            )
+        before = digest.thaw(stored.frozen(tx, issue_id)).material.corrections
+        selection = select_posts(tx, config, newsletter, without=issue_id)
+        if selection.empty:
+            raise InputError(
+                f"nothing would be left of it: {selection.empty}",
+                where=where,
+                remedy="Leave it held; its posts stay with it",
+            )
+        told = corrections_now(tx, before, selection.corrections)
+        slot = Slot(newsletter=issue.newsletter, due=issue.due)
+        selection = replace(selection, corrections=told)
+        _settle_skipped(tx, newsletter.name, selection, now)
+        drafted = draft(tx, config, newsletter, slot, selection, number=issue.number, now=now)
+        said = [f"composed anew {now:%Y-%m-%d %H:%M}Z", *_said_of_skipped(selection)]
+        return _freeze(tx, config, newsletter, slot, drafted, said=said, issue_id=issue_id)
 
 
 def explain(
@@ -142,8 +176,16 @@ def _said_of_skipped(selection: Selection) -> list[str]:
 
 
 def _freeze(
-    tx: Tx, config: Config, newsletter: NewsletterConfig, slot: Slot, drafted: Draft, *, said: list[str]
+    tx: Tx,
+    config: Config,
+    newsletter: NewsletterConfig,
+    slot: Slot,
+    drafted: Draft,
+    *,
+    said: list[str],
+    issue_id: int = 0,
 ) -> Composition:
+    """Store a draft with all that follows from it; under an issue's id in its place."""
     issue, selection = drafted.issue, drafted.selection
     assert issue.composed_at is not None
     now = issue.composed_at
@@ -152,7 +194,10 @@ def _freeze(
         issue = replace(issue, state=IssueState.HELD, reason=fault)
     placed = placed_of(selection)
     rows = [(post.seq, placement, post.updated) for post, placement in placed]
-    issue_id = stored.add(tx, issue, rows, frozen=drafted.frozen)
+    if issue_id:
+        stored.compose_again(tx, issue_id, issue, rows, frozen=drafted.frozen)
+    else:
+        issue_id = stored.add(tx, issue, rows, frozen=drafted.frozen)
     for post in selection.posts:
         row = Placed(placement=Placement.INCLUDED, told_updated=post.updated, issue_id=issue_id)
         stored.place(tx, newsletter.name, post.seq, row, now=now)

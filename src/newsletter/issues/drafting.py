@@ -10,7 +10,7 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from newsletter import content, digest, pictures, templating
-from newsletter.compose import Explained, Rule, Selection, Verdict, leave_out, select
+from newsletter.compose import Corrected, Explained, Rule, Selection, Verdict, leave_out, select
 from newsletter.config import Config, NewsletterConfig
 from newsletter.errors import ConfigError, InputError
 from newsletter.issues.slots import zone_of
@@ -32,14 +32,36 @@ class Draft:
     notes: tuple[str, ...]
 
 
-def select_posts(tx: Tx, config: Config, newsletter: NewsletterConfig) -> Selection:
-    """Select the posts of the newsletter's next issue."""
+def select_posts(tx: Tx, config: Config, newsletter: NewsletterConfig, *, without: int = 0) -> Selection:
+    """Select the posts of the newsletter's next issue, as if an issue `without` which it is had sent none."""
+    ledger = stored.placements(tx, newsletter.name)
     return select(
         stored_posts.live_posts(tx),
-        stored.placements(tx, newsletter.name),
+        {seq: one for seq, one in ledger.items() if not without or one.issue_id != without},
         _rule(config, newsletter),
         first=not stored.was_composed(tx, newsletter.name),
     )
+
+
+def corrections_now(
+    tx: Tx, before: Sequence[Corrected], also: Sequence[Corrected] = ()
+) -> tuple[Corrected, ...]:
+    """Return corrections that an issue tells of as they stand now, with others; those withdrawn are left out.
+
+    The ledger no longer knows that readers have not been told of them: it was written when the issue was composed.
+    """
+    found = {one.post.seq: one for one in also}
+    posts = stored_posts.live_by_seqs(tx, [one.post.seq for one in before])
+    for one in before:
+        post = posts.get(one.post.seq)
+        if post is None:
+            continue
+        first = min(correction.when for correction in one.corrections)
+        told = tuple(correction for correction in post.corrections if correction.when >= first)
+        newest = max([one.told, post.updated, *(correction.when for correction in told)])
+        if told:
+            found[post.seq] = replace(one, post=post, corrections=told, told=newest)
+    return tuple(sorted(found.values(), key=lambda one: (-one.post.published.timestamp(), -one.post.seq)))
 
 
 def _rule(config: Config, newsletter: NewsletterConfig) -> Rule:
@@ -66,9 +88,10 @@ def draft(
     *,
     number: int,
     now: datetime,
+    corrected: datetime | None = None,
 ) -> Draft:
-    """Render the selection into an issue that nobody has stored yet."""
-    material = _material(tx, config, newsletter, slot, selection, number)
+    """Render the selection into an issue that nobody has stored yet, or into another rendering of one."""
+    material = replace(_material(tx, config, newsletter, slot, selection, number), corrected=corrected)
     names = digest.template_names(material.design)
     templates = templating.template_set(templating.environment(config.templates), *names)
     compiled = digest.compile_digest(material, templates)
@@ -214,7 +237,7 @@ def _intro(config: Config, newsletter: NewsletterConfig) -> str:
 def _titles(tx: Tx, config: Config) -> dict[str, str | None]:
     """Return the titles of own posts by URL and by id, None for one that its content note hides."""
     titles: dict[str, str | None] = {}
-    for post in stored_posts.live_posts(tx):
+    for post in stored_posts.outlines(tx):
         hidden = post.content_note is not None and not post.content_note.show_title
         title = None if hidden else digest.title_of(post)
         titles |= {digest.post_url(config.publication.url, post): title, post.id: title}

@@ -6,8 +6,11 @@ import threading
 
 from newsletter import digest, templating
 from newsletter.config import Config, NewsletterConfig, read_secret
+from newsletter.crew.mailroom import Mailroom
 from newsletter.issues.slots import zone_of
 from newsletter.model import Issue
+from newsletter.store import Store
+from newsletter.store import issues as stored
 
 
 def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSettings:
@@ -50,3 +53,11 @@ def mailer(config: Config, issue: Issue, frozen: str) -> digest.Mailer:
     settings, thawed = mail_settings(config, config.newsletter(issue.newsletter)), digest.thaw(frozen)
     templates = templating.TemplateSet(thawed.templates)
     return digest.Mailer(issue, thawed, templates, settings, threading.Lock())
+
+
+def mailroom(store: Store, config: Config, issue: Issue) -> Mailroom:
+    """Return what makes the messages of an issue's newest rendering, and of those before that some readers are owed."""
+    with store.read() as tx:
+        made = [stored.rendering(tx, issue, revision) for revision in range(1, issue.revision + 1)]
+    renderings = {one.revision: (one, frozen) for one, frozen in made}
+    return Mailroom(renderings, mail_settings(config, config.newsletter(issue.newsletter)))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsletter import schedule
-from newsletter.config import Config, NewsletterConfig
+from newsletter.config import Config, NewsletterConfig, parse_duration
+from newsletter.content import parse_date
 from newsletter.model import IssueState, Slot, SlotState
 from newsletter.store import Store, Tx, deliveries, turns
 from newsletter.store import issues as stored
@@ -86,10 +87,11 @@ def _why_it_did_not_go(tx: Tx, slot: Slot, *, released_before: datetime) -> str:
         return f"it is {state}{note and f': {note}'}"
     name = f"{issue.newsletter} {issue.number}"
     if issue.state is not IssueState.RELEASED:
+        until = f" until {issue.held_until:%Y-%m-%d %H:%M}Z" if issue.held_until else ""
         return (
             ""
             if issue.state is IssueState.FINISHED
-            else f"{name} is {issue.state}: see newsletter issues show"
+            else f"{name} is {issue.state}{until}: see newsletter issues show"
         )
     if issue.released_at is None or issue.released_at > released_before:
         return ""
@@ -99,6 +101,18 @@ def _why_it_did_not_go(tx: Tx, slot: Slot, *, released_before: datetime) -> str:
     account = deliveries.account(tx, issue.id)
     stuck = account.waiting and not account.accepted
     return f"no message of {name} was accepted yet, and {account.waiting} readers wait" if stuck else ""
+
+
+def instant_of(config: Config, newsletter: str, text: str, *, now: datetime) -> datetime:
+    """Read a date and time in the newsletter's zone (a date alone is noon), or a duration from now such as `2h`.
+
+    Raises InputError for anything else.
+    """
+    known = {one.name: zone_of(config, one) for one in config.newsletters}
+    try:
+        return now + parse_duration(text)
+    except ValueError:
+        return parse_date(text, known.get(newsletter, config.publication.timezone))[0]
 
 
 def zone_of(config: Config, newsletter: NewsletterConfig) -> str:

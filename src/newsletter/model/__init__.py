@@ -25,6 +25,7 @@ from newsletter.model.issues import (
     Issue,
     IssueState,
     Placement,
+    Rendering,
     Slot,
     SlotState,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "RefusalReason",
     "Rejected",
     "Relation",
+    "Rendering",
     "Settlement",
     "Slot",
     "SlotState",

@@ -73,7 +73,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """What a digest may know of the person it is rendered for, frozen when the issue is released."""
+    """What a digest may know of the person it is rendered for, frozen when the issue is released.
+
+    `revision` says which of the issue's renderings is theirs.
+    """
 
     subscriber_id: int
     address: str
@@ -81,6 +84,7 @@ class Reader:
     language: str = ""
     timezone: str = ""
     since: datetime | None = None
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

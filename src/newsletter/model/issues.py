@@ -69,3 +69,17 @@ class Issue:
     finished_at: datetime | None = None
     epoch: int = 0
     reason: str = ""  # why it is held
+    revision: int = 1  # of its rendering: raised by every correction while it is delivered
+    corrected_at: datetime | None = None
+    held_until: datetime | None = None  # when its pause ends by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """One rendering of an issue: the first, or what a correction made of it; `note` says what was changed by it."""
+
+    revision: int
+    sha256: str
+    subject: str
+    made_at: datetime
+    note: str = ""

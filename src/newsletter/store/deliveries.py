@@ -42,6 +42,8 @@ from newsletter.store.schema import attempts, deliveries, issues
 
 #: The line in a delivery's history that an editor's retry leaves; its time to expire runs from there.
 RETRIED = "to be tried again by the editor's word"
+#: What the reason of a delivery begins with that may have been accepted and is to be tried again, or is unknown.
+DOUBTFUL = "in doubt"
 
 _SAID = ("at", "epoch", "outcome", "stage", "transport", "server", "code", "enhanced", "text")
 
@@ -59,7 +61,7 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> bool:
         raise _no_issue(issue_id)
     if issue.state in (IssueState.RELEASED, IssueState.FINISHED):
         return False
-    values: dict[str, Any] = {"state": IssueState.RELEASED, "reason": ""}
+    values: dict[str, Any] = {"state": IssueState.RELEASED, "reason": "", "held_until": None}
     if issue.released_at is None:
         values |= {
             "released_at": now,
@@ -85,6 +87,47 @@ def resume(tx: Tx, issue_id: int, *, now: datetime) -> None:
     )
     epoch = tx.execute(select(issues.c.epoch).where(issues.c.id == issue_id)).scalar_one()
     _note_retried(tx, issue_id, tx.execute(put_off).scalars().all(), epoch=epoch, now=now)
+
+
+def renew(tx: Tx, issue_id: int) -> int:
+    """Let everybody who waits and certainly got nothing get the newest rendering; return how many that changes.
+
+    Who was ever in doubt may have got theirs: if it is sent again, it is sent byte for byte.
+    """
+    return tx.execute(_RENEW, {"issue": issue_id}).rowcount
+
+
+_RENEW = text(
+    """UPDATE deliveries SET revision = (SELECT i.revision FROM issues i WHERE i.id = :issue)
+    WHERE issue_id = :issue AND state IN ('waiting', 'attempting') AND state = 'waiting'
+    AND revision < (SELECT i.revision FROM issues i WHERE i.id = :issue)
+    AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.issue_id = deliveries.issue_id
+        AND a.subscriber_id = deliveries.subscriber_id AND a.outcome = 'unknown')"""
+)
+
+
+def by_revision(tx: Tx, issue_id: int) -> dict[int, dict[DeliveryState, int]]:
+    """Count an issue's deliveries by the rendering that is theirs, and by state."""
+    query = (
+        select(deliveries.c.revision, deliveries.c.state, func.count())
+        .where(deliveries.c.issue_id == issue_id)
+        .group_by(deliveries.c.revision, deliveries.c.state)
+    )
+    found: dict[int, dict[DeliveryState, int]] = {}
+    for revision, state, count in tx.execute(query):
+        found.setdefault(revision, {})[state] = count
+    return found
+
+
+def doubted_before(tx: Tx, issue_id: int) -> set[int]:
+    """Return who of those being tried was in doubt before this try."""
+    mine = (
+        deliveries.c.issue_id == issue_id,
+        text("deliveries.state IN ('waiting', 'attempting')"),
+        deliveries.c.state == DeliveryState.ATTEMPTING,
+        deliveries.c.reason.startswith(DOUBTFUL),
+    )
+    return set(tx.execute(select(deliveries.c.subscriber_id).where(*mine)).scalars())
 
 
 def audience(tx: Tx, newsletter: str, *, now: datetime) -> int:
@@ -236,7 +279,7 @@ def attempt_of(row: Row[Any]) -> Attempt:
 
 def delivery_of(row: Row[Any]) -> Delivery:
     """Make a noun of a row."""
-    names = ("subscriber_id", "address", "name", "language", "timezone", "since")
+    names = ("subscriber_id", "address", "name", "language", "timezone", "since", "revision")
     rest = ("issue_id", "state", "attempts", "not_before", "reason", "presumed", "epoch")
     return Delivery(
         reader=Reader(**{name: getattr(row, name) for name in names}),

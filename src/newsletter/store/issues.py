@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Row, Select, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from newsletter.compose import Placed
-from newsletter.model import Issue, IssueState, Placement, Slot, SlotState
+from newsletter.model import Issue, IssueState, Placement, Rendering, Slot, SlotState
 from newsletter.store.engine import Tx
-from newsletter.store.schema import issue_posts, issues, newsletter_posts, newsletters, posts, slots
+from newsletter.store.schema import (
+    issue_posts,
+    issue_revisions,
+    issues,
+    newsletter_posts,
+    newsletters,
+    posts,
+    slots,
+)
 
 #: What a row and an Issue have in common.
 _SHARED = tuple(one.name for one in fields(Issue) if one.name in issues.c)
@@ -104,12 +112,84 @@ def _is(slot: Slot) -> tuple[Any, Any]:
 
 def add(tx: Tx, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]], *, frozen: str) -> int:
     """Store an issue with its posts (seq, placement, version sent), in order, and what is frozen; return its id."""
+    values = {"number": issue.number, **_composed(issue), "frozen": frozen}
+    issue_id = int(tx.execute(_insert(tx, issues).values(values).returning(issues.c.id)).scalar_one())
+    _fill(tx, issue_id, placed)
+    return issue_id
+
+
+def compose_again(
+    tx: Tx, issue_id: int, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]], *, frozen: str
+) -> None:
+    """Put another composition into the place of one that was not released; its posts are free again."""
+    ledger = newsletter_posts
+    of_it = (ledger.c.issue_id == issue_id, ledger.c.placement == Placement.INCLUDED)
+    tx.execute(delete(ledger).where(*of_it))
+    values = {**_composed(issue), "frozen": frozen, "held_until": None}
+    tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
+    _fill(tx, issue_id, placed)
+
+
+def correct(
+    tx: Tx, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]], *, frozen: str, note: str
+) -> None:
+    """Put a corrected rendering into the place of the present one, which is kept; `note` says what it changed."""
+    mine = issues.c.id == issue.id
+    texts = (issues.c.subject, issues.c.html, issues.c.frozen, issues.c.intro_html, issues.c.sha256)
+    made_at = func.coalesce(issues.c.corrected_at, issues.c.composed_at)
+    kept = select(issues.c.id, issues.c.revision, *texts, made_at, literal(note)).where(mine)
+    names = ["issue_id", "revision", *(one.name for one in texts), "made_at", "note"]
+    tx.execute(insert(issue_revisions).from_select(names, kept))
+    values = {name: getattr(issue, name) for name in ("subject", "html", "intro_html", "sha256")}
+    values |= {"frozen": frozen, "revision": issue.revision, "corrected_at": issue.corrected_at}
+    tx.execute(update(issues).where(mine).values(values))
+    _fill(tx, issue.id, placed)
+
+
+def renderings(tx: Tx, issue: Issue) -> list[Rendering]:
+    """Return every rendering of an issue, the first one first."""
+    kept = issue_revisions
+    query = (
+        select(kept.c.revision, kept.c.sha256, kept.c.subject, kept.c.made_at, kept.c.note)
+        .where(kept.c.issue_id == issue.id)
+        .order_by(kept.c.revision)
+    )
+    rows = tx.execute(query).all()
+    notes = ["", *(row.note for row in rows)]  # a row's note is the next one's
+    made_at = issue.corrected_at or issue.composed_at
+    assert made_at is not None
+    versions = [(row.revision, row.sha256, row.subject, row.made_at) for row in rows]
+    versions.append((issue.revision, issue.sha256, issue.subject, made_at))
+    return [
+        Rendering(revision=revision, sha256=sha256, subject=subject, made_at=at, note=note)
+        for (revision, sha256, subject, at), note in zip(versions, notes, strict=True)
+    ]
+
+
+def rendering(tx: Tx, issue: Issue, revision: int) -> tuple[Issue, str]:
+    """Return an issue as a rendering of it was, and what its messages are made of."""
+    if revision == issue.revision:
+        return issue, frozen(tx, issue.id)
+    kept = issue_revisions
+    row = tx.execute(
+        select(kept).where(kept.c.issue_id == issue.id, kept.c.revision == revision)
+    ).one_or_none()
+    if row is None:
+        raise LookupError(f"issue {issue.id} has no rendering {revision}")
+    texts = {name: getattr(row, name) for name in ("revision", "subject", "html", "intro_html", "sha256")}
+    return replace(issue, **texts), row.frozen
+
+
+def _composed(issue: Issue) -> dict[str, Any]:
     assert issue.composed_at is not None
-    columns = ("newsletter", "number", "due", "state", "subject", "dated", "html", "intro_html")
-    values = {name: getattr(issue, name) for name in (*columns, "sha256", "composed_at", "reason")}
-    approved = issue.composed_at if issue.state is IssueState.APPROVED else None
-    statement = _insert(tx, issues).values({**values, "approved_at": approved, "frozen": frozen})
-    issue_id = int(tx.execute(statement.returning(issues.c.id)).scalar_one())
+    names = ("newsletter", "due", "state", "subject", "dated", "html", "intro_html", "sha256", "composed_at")
+    values = {name: getattr(issue, name) for name in (*names, "reason")}
+    return values | {"approved_at": issue.composed_at if issue.state is IssueState.APPROVED else None}
+
+
+def _fill(tx: Tx, issue_id: int, placed: Iterable[tuple[int, Placement, datetime]]) -> None:
+    """Write what an issue tells of, and nothing else."""
+    tx.execute(delete(issue_posts).where(issue_posts.c.issue_id == issue_id))
     rows = [
         {
             "issue_id": issue_id,
@@ -122,7 +202,6 @@ def add(tx: Tx, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]],
     ]
     if rows:
         tx.execute(_insert(tx, issue_posts), rows)
-    return issue_id
 
 
 def frozen(tx: Tx, issue_id: int) -> str:
@@ -152,9 +231,23 @@ def find(tx: Tx, *, newsletter: str | None = None, states: Iterable[IssueState] 
     return [_issue(row, ids) for row in rows]
 
 
-def set_state(tx: Tx, issue_id: int, state: IssueState, *, now: datetime, reason: str = "") -> None:
-    """Move an issue to a state; the first instant at which it got there is kept."""
-    values: dict[str, Any] = {"state": state, "reason": reason}
+def paused(tx: Tx, *, until: datetime) -> list[int]:
+    """Return the issues whose pause has ended by an instant."""
+    over = (issues.c.state == IssueState.HELD, issues.c.held_until <= until)
+    return list(tx.execute(select(issues.c.id).where(*over).order_by(issues.c.id)).scalars())
+
+
+def set_state(
+    tx: Tx,
+    issue_id: int,
+    state: IssueState,
+    *,
+    now: datetime,
+    reason: str = "",
+    until: datetime | None = None,
+) -> None:
+    """Move an issue to a state; the first instant at which it got there is kept. A hold may end at an instant."""
+    values: dict[str, Any] = {"state": state, "reason": reason, "held_until": until}
     stamp = {
         IssueState.APPROVED: issues.c.approved_at,
         IssueState.RELEASED: issues.c.released_at,

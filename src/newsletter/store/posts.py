@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Select, Table, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from newsletter.identity import Known, Origin, PostState
@@ -87,12 +87,38 @@ def live_posts(tx: Tx, *, limit: int | None = None, tag: str | None = None) -> l
     return _assemble(tx, wanted)
 
 
+def outlines(tx: Tx) -> list[Post]:
+    """Return the live posts as others name them: nothing that hangs on them, a text only where they have no title."""
+    titled = (func.trim(_POSTS.c.title) != "") | (func.trim(_POSTS.c.summary) != "")
+    text = case((titled, ""), else_=_POSTS.c.body_html)
+    columns = (text if column is _POSTS.c.body_html else column for column in _COLUMNS)
+    wanted = select(*columns).where(_POSTS.c.state == PostState.LIVE)
+    return [_post(row) for row in tx.execute(wanted.order_by(_POSTS.c.published.desc(), _POSTS.c.seq.desc()))]
+
+
+def words(tx: Tx) -> tuple[set[str], set[str]]:
+    """Return every tag and every author's name of live posts."""
+    live = select(_POSTS.c.seq).where(_POSTS.c.state == PostState.LIVE)
+    found = (
+        tx.execute(select(column).where(column.table.c.post_seq.in_(live)).distinct()).scalars()
+        for column in (schema.post_tags.c.tag, schema.post_authors.c.name)
+    )
+    tags, authors = map(set, found)
+    return tags, authors
+
+
 def by_seqs(tx: Tx, seqs: Iterable[int]) -> dict[int, Post]:
     """Return posts in any state by their numbers; numbers that name none are left out."""
     found: dict[int, Post] = {}
     for chunk in _chunks(sorted(set(seqs))):
         found.update({post.seq: post for post in _assemble(tx, _select(_POSTS.c.seq.in_(chunk)))})
     return found
+
+
+def live_by_seqs(tx: Tx, seqs: Iterable[int]) -> dict[int, Post]:
+    """Return the live posts among these numbers."""
+    live = _select(_POSTS.c.seq.in_(sorted(set(seqs))), _POSTS.c.state == PostState.LIVE)
+    return {post.seq: post for post in _assemble(tx, live)}
 
 
 def by_slug(tx: Tx, slug: str) -> Post | None:
@@ -155,19 +181,22 @@ def _assemble(tx: Tx, wanted: Select[Any]) -> list[Post]:
     for seq, tag in _hanging_rows(tx, schema.post_tags, ("tag",), numbers):
         tags[seq].append(tag)
     posts = []
-    for *own, dropped, note, shows_title in rows:
-        seq = own[0]
-        values: dict[str, Any] = dict(zip(_OWN, own, strict=True))
-        values.update({name: tuple(found[seq]) for name, found in hanging if seq in found})
-        posts.append(
-            Post(
-                **values,
-                tags=tuple(tags.get(seq, ())),
-                dropped=tuple(dropped),
-                content_note=None if note is None else ContentNote(text=note, show_title=shows_title),
-            )
-        )
+    for row in rows:
+        seq = row[0]
+        hung = {name: tuple(found[seq]) for name, found in hanging if seq in found}
+        posts.append(_post(row, **hung, tags=tuple(tags.get(seq, ()))))
     return posts
+
+
+def _post(row: Sequence[Any], **hung: Any) -> Post:
+    *own, dropped, note, shows_title = row
+    values: dict[str, Any] = dict(zip(_OWN, own, strict=True))
+    return Post(
+        **values,
+        **hung,
+        dropped=tuple(dropped),
+        content_note=None if note is None else ContentNote(text=note, show_title=shows_title),
+    )
 
 
 def _hanging(tx: Tx, table: Table, noun: type[Any], numbers: Select[Any]) -> dict[int, list[Any]]:

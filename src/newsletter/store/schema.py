@@ -71,6 +71,10 @@ def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default="0")
 
 
+def _first(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="1")
+
+
 def _flag(name: str) -> Column[bool]:
     return Column(name, Flag, nullable=False, server_default="0")
 
@@ -236,8 +240,25 @@ issues = _numbered(
     _text("reason"),
     _count("wave"),  # the newest that is open
     Column("opens_at", Instant),  # when the next one opens by itself
+    _first("revision"),  # of the rendering; raised by a correction
+    Column("corrected_at", Instant),
+    Column("held_until", Instant),  # when a pause ends by itself
     UniqueConstraint("newsletter", "number"),
     Index("ix_issues_state", "state"),
+)
+#: Renderings that a correction replaced, for messages in doubt that are sent again. `note` says what the next changed.
+issue_revisions = _table(
+    "issue_revisions",
+    Column("issue_id", BIG, ForeignKey("issues.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    _text("subject"),
+    _text("html"),
+    _text("frozen"),
+    _text("intro_html"),
+    _text("sha256"),
+    Column("made_at", Instant, nullable=False),
+    _text("note"),
+    PrimaryKeyConstraint("issue_id", "revision"),
 )
 issue_posts = _table(
     "issue_posts",
@@ -326,6 +347,7 @@ deliveries = _table(
     _count("wave"),  # 0 the canary, or everybody; due when its issue's wave has come to it
     Column("due_at", Instant),  # when this reader's turn comes; from the release on when there is none
     Column("changed_at", Instant, nullable=False),
+    _first("revision"),  # of the issue's rendering that this reader gets, or got
     PrimaryKeyConstraint("issue_id", "subscriber_id"),
     Index(
         "ix_deliveries_open",
