@@ -12,9 +12,11 @@ from sqlalchemy import select
 from faults.ground import NOW, add_readers, make_issue
 from faults.server import OFFERS, FaultServer, Table, read_log
 from newsletter.deliver import release
-from newsletter.model import DeliveryState
+from newsletter.model import DeliveryState, IssueState, Outcome, Stage
 from newsletter.store import Store, schema
 from newsletter.store.deliveries import RETRIED
+
+NOT_THERE = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.SUPPRESSED)
 
 
 @contextmanager
@@ -29,14 +31,20 @@ def release_to(
         yield issue_id, server
 
 
-def check(store: Store, issue_id: int, log: Path) -> Counter[DeliveryState]:
-    """Compare the ledger with what the server accepted; return how many stand where."""
+def check(store: Store, issue_id: int, log: Path, *, resent: bool = False) -> Counter[DeliveryState]:
+    """Compare the ledger with what the server accepted; return how many stand where.
+
+    A copy beyond the first must be accounted for: by the editor's retry or, where doubt is `resent`, by a line
+    that says so.
+    """
     accepted = read_log(log)
     table, lines = schema.deliveries, schema.attempts
     with store.read() as tx:
         rows = tx.execute(select(table).where(table.c.issue_id == issue_id)).all()
         audience = tx.execute(select(schema.issues.c.audience)).scalar_one()
         again = Counter(tx.execute(select(lines.c.subscriber_id).where(lines.c.text == RETRIED)).scalars())
+        doubts = select(lines.c.subscriber_id).where(lines.c.outcome == Outcome.UNKNOWN)
+        again += Counter(tx.execute(doubts).scalars()) if resent else Counter()
     assert len(rows) == audience
     assert set(accepted) <= {row.subscriber_id for row in rows}
     for row in rows:
@@ -44,6 +52,34 @@ def check(store: Store, issue_id: int, log: Path) -> Counter[DeliveryState]:
         assert copies <= allowed, f"{row.subscriber_id} got {copies} copies, {allowed} are accounted for"
         if row.state is DeliveryState.ACCEPTED and not row.presumed:
             assert copies >= 1, f"{row.subscriber_id} is said to be accepted and is not"
-        elif row.state in (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.SUPPRESSED):
+        elif row.state in NOT_THERE:
             assert copies <= allowed - 1, f"{row.subscriber_id} was sent and is {row.state}"
+    _check_words(store, issue_id)
     return Counter(row.state for row in rows)
+
+
+def _check_words(store: Store, issue_id: int) -> None:
+    """Make sure that the editor can read whatever is not as usual."""
+    table, lines, issues = schema.deliveries, schema.attempts, schema.issues
+    with store.read() as tx:
+        rows = tx.execute(select(table).where(table.c.issue_id == issue_id)).all()
+        said = tx.execute(select(lines).where(lines.c.issue_id == issue_id)).all()
+        issue = tx.execute(select(issues.c.state, issues.c.reason).where(issues.c.id == issue_id)).one()
+    tried = {line.subscriber_id for line in said}
+    unusual = (DeliveryState.REFUSED, DeliveryState.SUPPRESSED, DeliveryState.UNKNOWN)
+    for row in rows:
+        if row.state in unusual or row.presumed or row.not_before is not None:
+            assert row.reason, f"{row.subscriber_id} is {row.state} and nothing says why"
+        elif row.state is DeliveryState.WAITING and row.subscriber_id in tried:
+            assert row.reason, f"{row.subscriber_id} waits again and nothing says why"
+    for line in said:
+        assert line.text, f"an attempt for {line.subscriber_id} says nothing"
+    assert issue.reason or issue.state is not IssueState.HELD
+
+
+def crash_doubts(store: Store, issue_id: int) -> int:
+    """Count the messages of which a dead owner left nothing certain, by the lines that say so."""
+    lines = schema.attempts
+    mine = (lines.c.issue_id == issue_id, lines.c.stage == Stage.LOCAL, lines.c.outcome == Outcome.UNKNOWN)
+    with store.read() as tx:
+        return len(tx.execute(select(lines.c.text).where(*mine)).all())
