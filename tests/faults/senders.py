@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent.parent
 CONNECTIONS = 4
 #: The usual run takes a sample, `make faults` everything.
 LONG = os.environ.get("NEWSLETTER_FAULTS") == "long"
-LONGEST = 120.0  # seconds that a sender may take
+LONGEST = 60.0  # seconds that a sender may take
 
 Watch = Callable[[Stage, int], None]
 
@@ -48,9 +48,15 @@ class Sender:
                 os.kill(self.pid, number)
 
     def end(self) -> int:
-        """Wait for its end and return its exit code; one that hangs is killed."""
+        """Wait for its end and return its exit code; one that hangs is killed, and an error."""
         assert self.program.stdout is not None
-        timer = threading.Timer(LONGEST, self.signal, (signal.SIGKILL,))
+        hung = threading.Event()
+
+        def give_up() -> None:
+            hung.set()
+            self.signal(signal.SIGKILL)
+
+        timer = threading.Timer(LONGEST, give_up)
         timer.start()
         try:
             code = int(self.program.stdout.readline())
@@ -58,6 +64,7 @@ class Sender:
             timer.cancel()
         self.ended = True
         self.idle.append(self.program)
+        assert not hung.is_set(), f"the sender did not end within {LONGEST} s"
         return code
 
 
@@ -150,10 +157,12 @@ def why_no_tracing() -> str:
 @contextlib.contextmanager
 def traced(sender: Sender, trace: Path, *options: str) -> Iterator[None]:
     """Trace a sender that is held with these options of strace, let it go, and wait until all is written down."""
+    _await(lambda: _status(sender.pid)["State"][0] == "T", "the sender was not held")
     command = ["strace", "-f", "-qq", "-y", "-o", str(trace), *options, "-p", str(sender.pid)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         try:
-            _await_tracer(sender.pid, process)
+            tracer = str(process.pid)
+            _await(lambda: _status(sender.pid)["TracerPid"] == tracer, "strace did not attach")
             sender.signal(signal.SIGCONT)
             yield
             process.wait(30)
@@ -162,14 +171,13 @@ def traced(sender: Sender, trace: Path, *options: str) -> Iterator[None]:
             process.terminate()
 
 
-def _await_tracer(pid: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a process is stopped and traced: what it does before would not be seen."""
+def _await(what: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        status = Path(f"/proc/{pid}/status").read_text()
-        facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        if int(facts["TracerPid"]) == process.pid:
-            return
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        time.sleep(0.005)
-    raise AssertionError("strace did not attach")
+    while not what():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.003)
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)

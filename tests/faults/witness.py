@@ -25,7 +25,16 @@ def release_to(
 ) -> Iterator[tuple[int, FaultServer]]:
     """Release an issue to this many readers, with a server that logs what it accepts."""
     add_readers(store, count)
-    issue_id = make_issue(store)
+    with release_number(store, 1, log, table, offers=offers) as both:
+        yield both
+
+
+@contextmanager
+def release_number(
+    store: Store, number: int, log: Path, table: Table | None = None, *, offers: tuple[str, ...] = OFFERS
+) -> Iterator[tuple[int, FaultServer]]:
+    """Release an issue of this number to those who are there."""
+    issue_id = make_issue(store, number=number)
     release(store, issue_id, now=NOW)
     with FaultServer(log, table or {}, offers) as server:
         yield issue_id, server
@@ -41,10 +50,13 @@ def check(store: Store, issue_id: int, log: Path, *, resent: bool = False) -> Co
     table, lines = schema.deliveries, schema.attempts
     with store.read() as tx:
         rows = tx.execute(select(table).where(table.c.issue_id == issue_id)).all()
-        audience = tx.execute(select(schema.issues.c.audience)).scalar_one()
-        again = Counter(tx.execute(select(lines.c.subscriber_id).where(lines.c.text == RETRIED)).scalars())
-        doubts = select(lines.c.subscriber_id).where(lines.c.outcome == Outcome.UNKNOWN)
-        again += Counter(tx.execute(doubts).scalars()) if resent else Counter()
+        audience = tx.execute(
+            select(schema.issues.c.audience).where(schema.issues.c.id == issue_id)
+        ).scalar_one()
+        said = select(lines.c.subscriber_id).where(lines.c.issue_id == issue_id)
+        again = Counter(tx.execute(said.where(lines.c.text == RETRIED)).scalars())
+        if resent:
+            again += Counter(tx.execute(said.where(lines.c.outcome == Outcome.UNKNOWN)).scalars())
     assert len(rows) == audience
     assert set(accepted) <= {row.subscriber_id for row in rows}
     for row in rows:
