@@ -92,6 +92,7 @@ class FaultServer:
     table: Table = field(default_factory=dict)
     offers: tuple[str, ...] = OFFERS
     tls: ssl.SSLContext | None = None
+    implicit: bool = False  # TLS from the start
     lenient: bool = False  # takes DATA even when nobody is left to receive it (RFC 2920 §3.1)
     watch: Callable[[Stage, int], None] | None = None  # told of each point before the server acts
     commands: list[bytes] = field(default_factory=list)
@@ -191,6 +192,8 @@ class _Talk:
         self.recipient = b""
 
     def run(self) -> None:
+        if self.server.implicit and self.server.tls is not None:
+            self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
         self.point(Stage.GREETING)
         while True:
             line = self.read_until(b"\r\n")

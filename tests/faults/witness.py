@@ -78,10 +78,17 @@ def _check_words(store: Store, issue_id: int) -> None:
         said = tx.execute(select(lines).where(lines.c.issue_id == issue_id)).all()
         issue = tx.execute(select(issues.c.state, issues.c.reason).where(issues.c.id == issue_id)).one()
     tried = {line.subscriber_id for line in said}
+    domains = {row.address.rpartition("@")[2] for row in rows if row.subscriber_id in tried}
     unusual = (DeliveryState.REFUSED, DeliveryState.SUPPRESSED, DeliveryState.UNKNOWN)
     for row in rows:
-        if row.state in unusual or row.presumed or row.not_before is not None:
+        if row.state in unusual or row.presumed:
             assert row.reason, f"{row.subscriber_id} is {row.state} and nothing says why"
+        elif (
+            row.not_before is not None and row.subscriber_id not in tried
+        ):  # put off with the others of a domain
+            assert row.address.rpartition("@")[2] in domains, (
+                f"{row.subscriber_id} was put off and nothing says why"
+            )
         elif row.state is DeliveryState.WAITING and row.subscriber_id in tried:
             assert row.reason, f"{row.subscriber_id} waits again and nothing says why"
     for line in said:
