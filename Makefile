@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check lock bench golden clean
+.PHONY: demo test faults check lock bench golden clean
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,6 +21,10 @@ demo: $(VENV)/.run
 test: $(VENV)/.dev
 	@sh tests/prepare.sh
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+faults: $(VENV)/.dev
+	@sh tests/prepare.sh
+	NEWSLETTER_FAULTS=long $(BIN)/python -m pytest -n 2 tests/faults
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,24 @@ import psycopg
 from processes import unprivileged, wait_until_said
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PrivatePostgres:
-    """A running server; `folder` holds its socket, `pid` is the postmaster's."""
+    """A server that runs, or was stopped for a while; `folder` holds its data and its socket."""
 
     folder: Path
-    pid: int
+    command: list[str]
+    who: dict[str, Any]
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def launch(self) -> None:
+        """Start it, after a crash with what its log holds."""
+        self.process = _spawn(self.command, self.who)
+        wait_until_said(b"ready to accept connections", self.process)
+
+    def stop(self, number: signal.Signals) -> None:
+        """Stop it: SIGINT is its fast way, SIGQUIT its immediate one, SIGKILL a death of the postmaster."""
+        self.process.send_signal(number)
+        self.process.wait(60)
 
     def url(self, database: str) -> str:
         """Return the URL of one of its databases."""
@@ -61,7 +73,7 @@ def find_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def start(programs: Path, *, durable: bool = False) -> Iterator[PrivatePostgres]:
+def start(programs: Path, *, durable: bool = False, **settings: str) -> Iterator[PrivatePostgres]:
     """Run a server while the block runs; as `nobody` when we are root, which PostgreSQL refuses.
 
     Only a `durable` one waits for the disk.
@@ -69,7 +81,7 @@ def start(programs: Path, *, durable: bool = False) -> Iterator[PrivatePostgres]
     folder = Path(
         tempfile.mkdtemp(prefix="newsletter-pg-", dir="/tmp")
     )  # short: a socket's path has 107 bytes
-    process: subprocess.Popen[bytes] | None = None
+    server: PrivatePostgres | None = None
     try:
         who = unprivileged(folder)
         data = str(folder / "data")
@@ -78,21 +90,21 @@ def start(programs: Path, *, durable: bool = False) -> Iterator[PrivatePostgres]
         _, complaint = made.communicate()
         if made.returncode:
             raise RuntimeError(f"initdb failed: {complaint.decode(errors='replace')}")
-        settings = {
+        chosen: dict[str, object] = {
             "unix_socket_directories": folder,
             "listen_addresses": "",
             **dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "on" if durable else "off"),
             "max_connections": 60,
             "shared_buffers": "32MB",
+            **settings,
         }
-        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        process = _spawn([str(programs / "postgres"), "-D", data, *options], who)
-        wait_until_said(b"ready to accept connections", process)
-        yield PrivatePostgres(folder, process.pid)
+        options = [word for key, value in chosen.items() for word in ("-c", f"{key}={value}")]
+        server = PrivatePostgres(folder, [str(programs / "postgres"), "-D", data, *options], who)
+        server.launch()
+        yield server
     finally:
-        if process is not None:
-            process.send_signal(signal.SIGQUIT)  # immediate: the data is thrown away
-            process.wait(30)
+        if server is not None:
+            server.stop(signal.SIGQUIT)  # immediate: the data is thrown away
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from authority import Authority
+from faults.certificates import Authority
 from faults.server import (
     DROP,
     MODES,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from authority import Authority
+from faults.certificates import Authority
 from faults.server import CHUNKED, MODES, OFFERS, USUAL, Act, FaultServer, Table, say
 from newsletter.config import Config
 from newsletter.errors import TransportError

@@ -81,6 +81,13 @@ def raise_epoch(store: Store, issue_id: int, *, meanwhile: Callable[[], None] = 
         tx.execute(update(schema.issues).where(mine).values(epoch=schema.issues.c.epoch + 1))
 
 
+def let_time_pass(store: Store, issue_id: int) -> None:
+    """Make everybody due who was put off."""
+    mine = schema.deliveries.c.issue_id == issue_id
+    with store.write() as tx:
+        tx.execute(update(schema.deliveries).where(mine).values(not_before=None))
+
+
 def states(store: Store, issue_id: int) -> dict[int, DeliveryState]:
     """Read the ledger, straight from its table."""
     table = schema.deliveries

@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -91,10 +92,12 @@ class FaultServer:
     table: Table = field(default_factory=dict)
     offers: tuple[str, ...] = OFFERS
     tls: ssl.SSLContext | None = None
+    implicit: bool = False  # TLS from the start
     lenient: bool = False  # takes DATA even when nobody is left to receive it (RFC 2920 §3.1)
     watch: Callable[[Stage, int], None] | None = None  # told of each point before the server acts
     commands: list[bytes] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
+    taken: list[tuple[float, int]] = field(default_factory=list)  # when, by the clock on the wall, and whose
 
     def __enter__(self) -> Self:
         self._counts: Counter[Stage] = Counter()
@@ -167,9 +170,11 @@ class FaultServer:
 
     def take(self, content: bytes, recipient: bytes) -> None:
         """Accept a message: the log has it before anybody is told."""
-        found = MESSAGE_ID.search(content)
+        found, now = MESSAGE_ID.search(content), time.time()
+        key = int(found[1]) if found else 0
         self.contents.append(content)
-        os.write(self._log, b"%s %s\n" % (found[1] if found else b"0", recipient))
+        self.taken.append((now, key))
+        os.write(self._log, b"%d %s\n" % (key, recipient))
 
     def wait(self, seconds: float = 60) -> None:
         """Say nothing for so long, or until the server ends."""
@@ -187,6 +192,8 @@ class _Talk:
         self.recipient = b""
 
     def run(self) -> None:
+        if self.server.implicit and self.server.tls is not None:
+            self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
         self.point(Stage.GREETING)
         while True:
             line = self.read_until(b"\r\n")
