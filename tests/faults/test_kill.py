@@ -33,7 +33,7 @@ WINDOW = WINDOWS["pipelined"]
 ENDED = {"plain": CONNECTIONS, "pipelined": CONNECTIONS, "chunked": CHUNKED * CONNECTIONS}
 #: In the mean of many kills; a connection that waits for the answer to its dot nearly all the time counts one.
 MEAN_DOUBT = {"plain": 2.0, "pipelined": CONNECTIONS, "chunked": CONNECTIONS}
-PER_KILL = 25  # messages
+PER_KILL = 40  # messages
 ROUNDS = range(10 if LONG else 1)
 
 
@@ -93,7 +93,7 @@ def kill_again_and_again(store: Store, url: str, way: Way, folder: Path, chance:
         for _ in range(way.kills):
             if issue_state(store, issue_id)[0] is IssueState.HELD:
                 release(store, issue_id, now=NOW)
-            killer = server.watch = choose(chance, moments, server.count, PER_KILL * 4 // 5)
+            killer = server.watch = choose(chance, moments, server.count, PER_KILL // 2)
             hits += killer.aim(start(issue_id, server.port, order)).end() == -signal.SIGKILL
             assert check(store, issue_id, log)[DeliveryState.ATTEMPTING] <= WINDOWS[way.mode]
             before, doubts = doubts, crash_doubts(store, issue_id)  # those of the kill before this

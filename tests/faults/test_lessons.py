@@ -20,9 +20,8 @@ from faults.ground import NOW, add_readers, make_issue, render, states
 from newsletter.deliver import DeliveryOptions, audit, deliver, release
 from newsletter.deliver.ledger import Ledger
 from newsletter.errors import StoreError, TransportError
-from newsletter.model import Account, Attempt, DeliveryState, Message, Outcome, Receipt
+from newsletter.model import Account, Attempt, DeliveryState, Message, Outcome, Receipt, Settlement
 from newsletter.store import Store, Tx, deliveries, leases, schema
-from newsletter.store.leases import Settlement
 from newsletter.transports.memory import MemoryTransport
 
 OPTIONS = DeliveryOptions(transport="memory", connections=12, reconnect=(0.0,) * 8, grace=0.2, drain=1.0)
@@ -120,10 +119,10 @@ def test_an_outcome_comes_before_the_next_intent_of_its_row(store: Store) -> Non
     ledger.start()
     try:
         for key in ids:
-            assert ledger.intend(key)
+            assert ledger.intend([key])
             for _ in range(3):
                 ledger.settle(settlement(lease.epoch, key, DeliveryState.WAITING, Outcome.NOT_SENT))
-                assert ledger.intend(key)
+                assert ledger.intend([key])
             ledger.settle(settlement(lease.epoch, key, DeliveryState.ACCEPTED, Outcome.ACCEPTED))
         ledger.flush()
         assert ledger.account() == Account(audience=3, accepted=3, deferred=9)

@@ -26,11 +26,12 @@ from newsletter.store import Store, meta, open_store
 from newsletter.store.backup import backup, restore
 from newsletter.transports import TransportContext
 from newsletter.transports.smtp import SmtpTransport
+from newsletter.transports.smtp.transactions import PIPELINED
 from private_postgres import PrivatePostgres
 
 HOUR = timedelta(hours=1)
 OPTIONS = DeliveryOptions(transport="smtp", reconnect=(0.0, 0.05, 0.1), grace=0.2, drain=0.5)
-WINDOW = 2 * CONNECTIONS
+WINDOW = PIPELINED * CONNECTIONS
 LOCKS = (
     "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
 )

@@ -21,13 +21,14 @@ from newsletter import deliver as delivering
 from newsletter.deliver import release, retry
 from newsletter.model import DeliveryState, Stage
 from newsletter.store import Store, open_store, schema
+from newsletter.transports.smtp.transactions import PIPELINED
 from private_postgres import PrivatePostgres, find_programs, start
 
 pytestmark = pytest.mark.postgres
 READERS = 300
 PATIENCE = 10.0
 _numbers = count(1)
-WINDOW = 2 * CONNECTIONS
+WINDOW = PIPELINED * CONNECTIONS
 ROUNDS = range(8 if LONG else 1)
 OURS = "application_name = 'newsletter' AND pid <> pg_backend_pid()"
 WRITERS = f"{OURS} AND query NOT LIKE '%pg_try_advisory_lock%'"

@@ -315,7 +315,7 @@ class Run(Desk):
             self.hold(reason)
 
     def give_back(self, keys: Sequence[int]) -> None:
-        """Let those wait again, as they did before."""
+        """Let those wait again, as they did before, and be the next."""
         for key in keys:
             delivery = self._out.pop(key)
             self.ledger.settle(
@@ -328,6 +328,7 @@ class Run(Desk):
                     charged=False,
                 )
             )
+            self.feed.put_back(delivery)
 
     def opened(self, window: int) -> None:
         """Take note of how many messages a connection may have on its way: so many doubts are one event."""

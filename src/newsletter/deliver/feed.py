@@ -39,6 +39,11 @@ class Feed:
             self._refill()
             return len(self._rows)
 
+    def put_back(self, row: Delivery) -> None:
+        """Take back a row that was dealt and never tried: it is the next again."""
+        with self._guard:
+            self._rows.appendleft(row)
+
     def has_more(self) -> bool:
         """Tell whether a row is left, be its turn now or later."""
         with self._guard:
