@@ -154,9 +154,11 @@ class _Turns:
         return self._connection.messages()
 
     def is_ready(self) -> bool:
-        """Tell whether the next need not wait for its turn."""
-        connection = self._connection
-        return bool(connection.hand) or connection.desk.is_ready(connection.server)
+        """Tell whether the next need not wait: for its turn, or until intents for half a window can be written at once."""
+        one = self._connection
+        if one.hand:
+            return True
+        return 2 * len(one.flying) <= one.window and one.desk.is_ready(one.server)
 
     def ending(self, key: int) -> None:
         """Note in the black box that a message can no longer be taken back."""
