@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +30,7 @@ from faults.ground import (
 from newsletter import deliver as delivering
 from newsletter import issues
 from newsletter.config import Config
+from newsletter.crew.blackbox import boot_id
 from newsletter.deliver import DeliveryOptions, deliver, options_of, release, retry
 from newsletter.deliver.settling import Doubt, back_off
 from newsletter.errors import InputError, LeaseLost, StoreError, TransportError
@@ -44,7 +46,7 @@ from newsletter.model import (
     Standing,
     SuppressionReason,
 )
-from newsletter.store import Store, deliveries, leases, schema, subscribers
+from newsletter.store import Store, deliveries, leases, meta, open_store, schema, subscribers
 from newsletter.transports import Capabilities, Transport
 from newsletter.transports.memory import MemoryTransport
 from newsletter.transports.replies import Schedule
@@ -587,6 +589,71 @@ def test_what_a_crash_left_is_settled_by_name(
     audit = delivering.audit(store, issue_id)
     for key in left:
         assert "crash" in audit.attempts[key][0].text
+
+
+def own(store: Store, issue_id: int, owner: str) -> None:
+    """Write who had the lease before."""
+    with store.write() as tx:
+        mine = schema.issues.c.id == issue_id
+        tx.execute(schema.issues.update().where(mine).values(owner=owner))
+
+
+@pytest.mark.parametrize(
+    ("policy", "account", "again"),
+    [
+        ("presume", Account(audience=6, accepted=6, presumed=2), 0),
+        ("resend", Account(audience=6, accepted=6), 2),
+        ("hold", Account(audience=6, accepted=4, unknown=2), 0),
+    ],
+)
+def test_a_power_cut_is_settled_otherwise_than_a_crash(
+    store: Store, policy: Doubt, account: Account, again: int
+) -> None:
+    issue_id, _ = released(store, 6)
+    left = crash(store, issue_id, 2)
+    own(store, issue_id, f"mail:4711:{'5a' * 16}")
+    kept: list[int] = []
+    assert (
+        go(store, issue_id, kept=kept, options=dataclasses.replace(OPTIONS, on_power_cut=policy)) == account
+    )
+    assert len([key for key in kept if key in left]) == again
+    audit = delivering.audit(store, issue_id)
+    assert all("power cut" in audit.attempts[key][0].text for key in left)
+
+
+def test_what_was_in_doubt_once_is_not_sent_a_third_time(sqlite_store: Store) -> None:
+    issue_id, _ = released(sqlite_store, 3)
+    for _ in range(2):
+        (left,) = crash(sqlite_store, issue_id, 1)
+        own(sqlite_store, issue_id, f"mail:4711:{'5a' * 16}")
+        stop = threading.Event()
+        stop.set()
+        deliver(sqlite_store, issue_id, render, MemoryTransport, OPTIONS, clock=lambda: NOW, stop=stop)
+    assert states(sqlite_store, issue_id)[left] is DeliveryState.UNKNOWN
+
+
+def test_this_machine_in_this_run_is_no_power_cut(sqlite_store: Store) -> None:
+    issue_id, _ = released(sqlite_store, 3)
+    crash(sqlite_store, issue_id, 1)
+    own(sqlite_store, issue_id, f"mail:4711:{boot_id().hex()}")
+    assert go(sqlite_store, issue_id).presumed == 1
+
+
+def test_a_store_that_was_put_back_to_an_earlier_state_does_not_deliver(tmp_path: Path) -> None:
+    path, kept = tmp_path / "newsletter.db", list[int]()
+    with open_store(f"sqlite:///{path}") as store:
+        issue_id, _ = released(store, 4)
+    earlier = path.read_bytes()
+    with open_store(f"sqlite:///{path}") as store:
+        assert go(store, issue_id, kept=kept).accepted == 4
+    path.write_bytes(earlier)  # the same file, the same place
+    with open_store(f"sqlite:///{path}") as store:
+        with pytest.raises(InputError, match="put back to an earlier state"):
+            go(store, issue_id, kept=kept)
+        assert len(kept) == 4
+        with store.write() as tx:
+            meta.resume(tx)
+        assert go(store, issue_id, kept=kept).accepted == 4, "by the editor's word"
 
 
 def test_two_deliverers_at_once_are_one(store: Store) -> None:

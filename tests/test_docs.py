@@ -162,6 +162,7 @@ TABLES = {
     "newsletters": "[[newsletters]]",
     "newsletters.schedule": "[newsletters.schedule]",
     "dkim": "[[dkim]]",
+    "smtp.also": "[[smtp.also]]",
 }
 
 

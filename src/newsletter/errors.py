@@ -86,12 +86,25 @@ class SourceError(OutsideError):
 class TransportError(OutsideError):
     """A transport as a whole cannot be used (connection, TLS, credentials); no subscriber is to blame.
 
-    `lasting` when trying again changes nothing until somebody mends something (credentials, certificate).
+    `lasting` when trying again changes nothing until somebody mends something (credentials, certificate), or until
+    so many seconds of `rest` are over (0: until somebody does). `everywhere` when no other server may
+    be tried either.
     """
 
-    def __init__(self, what: str, *, where: str = "", remedy: str = "", lasting: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        lasting: bool = False,
+        rest: float = 0.0,
+        everywhere: bool = False,
+    ) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.lasting = lasting
+        self.rest = rest
+        self.everywhere = everywhere
 
 
 class LeaseLost(OutsideError):

@@ -78,9 +78,10 @@ def _delivery(config: Config) -> Iterator[Finding]:
     yield from _tried("delivery.transport", lambda: transport_factory(config, config.delivery.transport))
     if config.delivery.transport == "smtp" and not config.smtp.host:
         yield _finding("smtp.host", "no SMTP server is named", "Set smtp.host, or another delivery.transport")
-    if config.smtp.password_file is not None:
-        file = config.path(config.smtp.password_file)
-        yield from _tried("smtp.password_file", partial(read_secret, file, "smtp.password_file"))
+    for server in config.smtp.servers:
+        if server.password_file is not None:
+            file = config.path(server.password_file)
+            yield from _tried("smtp.password_file", partial(read_secret, file, "smtp.password_file"))
     for index, key in enumerate(config.dkim):
         if not config.path(key.key_file).is_file():
             yield _finding(f"dkim[{index}].key_file", f"{key.key_file} does not exist", "Make the key first")

@@ -4,22 +4,24 @@ The only package that reads the environment and the files of configuration. Ever
 `docs/reference.md`; a test compares the two.
 """
 
-from newsletter.config.fields import parse_duration
+from newsletter.config.delivery import (
+    DeliveryConfig,
+    DkimConfig,
+    MaildirConfig,
+    SmtpConfig,
+    SmtpServerConfig,
+)
+from newsletter.config.fields import Section, parse_duration
 from newsletter.config.loading import ENV_PREFIX, FILE_NAME, load
 from newsletter.config.schema import (
     Config,
-    DeliveryConfig,
-    DkimConfig,
     FeedsConfig,
     FoldersConfig,
     GatherConfig,
-    MaildirConfig,
     NewsletterConfig,
     PublicationConfig,
     ScheduleConfig,
     SecretsConfig,
-    Section,
-    SmtpConfig,
     SourceConfig,
     StoreConfig,
     ThemeConfig,
@@ -43,6 +45,7 @@ __all__ = [
     "SecretsConfig",
     "Section",
     "SmtpConfig",
+    "SmtpServerConfig",
     "SourceConfig",
     "StoreConfig",
     "ThemeConfig",

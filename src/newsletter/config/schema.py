@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SecretStr,
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from newsletter.checks import contrast
+from newsletter.config.delivery import DeliveryConfig, DkimConfig, MaildirConfig, SmtpConfig
 from newsletter.config.fields import (
     Address,
     Authority,
@@ -25,25 +25,18 @@ from newsletter.config.fields import (
     Colour,
     Duration,
     Fonts,
-    Host,
     Language,
     Line,
     LocalTime,
     Name,
     OptionalUrl,
-    Rate,
+    Section,
     Url,
     Weekday,
     Zone,
 )
 from newsletter.config.secretfiles import make_key_file, parse_keys, read_secret
 from newsletter.errors import ConfigError
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are refused, values cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class PublicationConfig(Section):
@@ -223,54 +216,6 @@ class ThemeConfig(Section):
                     f"its contrast with {ground} {below} is {shown}, and {contrast.LEAST} is the least"
                 )
         return colour
-
-
-class DeliveryConfig(Section):
-    """How an issue is delivered; the keys of one transport stand in `[smtp]` or `[maildir]`."""
-
-    transport: str = "smtp"
-    connections: Annotated[int, Field(ge=1, le=100)] = 4
-    per_connection: Annotated[int, Field(ge=1)] = 200
-    processes: Annotated[int, Field(ge=0, le=64)] | None = None  # as many as cores when it is worth it
-    rate: Rate | None = None  # messages a second, over all connections
-    finish_within: Duration | None = None  # from the release on: as slowly as that allows
-    expire_after: Duration = timedelta(days=4)
-    on_crash: Literal["presume", "resend", "hold"] = "presume"
-    on_silence: Literal["presume", "resend", "hold"] = "hold"
-
-
-class SmtpConfig(Section):
-    """One SMTP server. TLS is required unless `security = "none"`, which is refused with credentials."""
-
-    host: Line = ""
-    port: Annotated[int, Field(ge=1, le=65535)] = 587
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    username: str = ""
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    local_hostname: Host = ""
-    bounce_domain: Host = ""  # VERP envelope b+TOKEN@bounce_domain; the sender's domain by default
-
-    @model_validator(mode="after")
-    def _credentials_need_tls(self) -> Self:
-        if self.username and self.security == "none":
-            raise ValueError("credentials are never sent without TLS: set security to starttls or tls")
-        return self
-
-
-class MaildirConfig(Section):
-    """Where the maildir transport writes."""
-
-    path: Path = Path("var/maildir")
-
-
-class DkimConfig(Section):
-    """One DKIM key (RFC 6376, RFC 8463); `domain` is the From domain."""
-
-    domain: Annotated[Host, Field(min_length=1)]
-    selector: Annotated[Host, Field(min_length=1)]
-    key_file: Path
 
 
 class WebConfig(Section):

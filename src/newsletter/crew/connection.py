@@ -53,7 +53,7 @@ class Connection(threading.Thread):
                     raise TransportError("the transport takes no message", where=desk.transport)
             except TransportError as e:
                 if e.lasting:
-                    desk.hold(str(e))
+                    desk.hold(str(e), e.rest)
                     return
                 self.failures += 1
                 if self.failures > len(desk.reconnect):
@@ -154,7 +154,7 @@ class _Turns:
         return self._connection.messages()
 
     def is_ready(self) -> bool:
-        """Tell whether the next need not wait: for its turn, or until intents for half a window can be written at once."""
+        """Tell whether the next need not wait for its turn, or for company: half a window's intents go at once."""
         one = self._connection
         if one.hand:
             return True

@@ -59,8 +59,8 @@ class Desk(ABC):
         """Take that a connection stands which may have so many messages on their way."""
 
     @abstractmethod
-    def hold(self, reason: str) -> None:
-        """Stop the issue until its editor has looked."""
+    def hold(self, reason: str, rest: float = 0.0) -> None:
+        """Stop the issue until its editor has looked, or so many seconds are over."""
 
     @abstractmethod
     def give_up(self, error: TransportError) -> None:

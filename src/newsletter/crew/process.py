@@ -132,10 +132,10 @@ class RemoteDesk(Desk):
         """Tell."""
         self.note("opened", window)
 
-    def hold(self, reason: str) -> None:
+    def hold(self, reason: str, rest: float = 0.0) -> None:
         """Tell, and stop here."""
         self.over.set()
-        self.note("hold", reason)
+        self.note("hold", (reason, rest))
 
     def give_up(self, error: TransportError) -> None:
         """Tell."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from newsletter.config import Config, NewsletterConfig
-from newsletter.crew.blackbox import Fate, await_end, read_box
+from newsletter.crew.blackbox import Fate, await_end, boot_id, read_box
 from newsletter.deliver.accounts import DomainAccount, LogLine, Trouble, domains, log, troubles
 from newsletter.deliver.engine import DeliveryOptions, Run
 from newsletter.deliver.settling import settle_crash
@@ -33,6 +33,7 @@ from newsletter.model import (
     Lease,
     Message,
     Reader,
+    Settlement,
 )
 from newsletter.store import Store, Tx, deliveries, issues, leases, meta
 from newsletter.store import turns as stored_turns
@@ -93,6 +94,7 @@ def options_of(
         expire_after=chosen.expire_after,
         expires_at=expires_at,
         on_crash=chosen.on_crash,
+        on_power_cut=chosen.on_power_cut,
         on_silence=chosen.on_silence,
         transport=chosen.transport,
         canary_wait=newsletter.canary_wait,
@@ -197,9 +199,10 @@ def deliver(
         if (box := options.box_of(issue_id)) is not None:
             await_end(box)
         if idempotent:  # the same key twice is one message
-            options = replace(options, on_crash="resend", on_silence="resend")
+            options = replace(options, on_crash="resend", on_power_cut="resend", on_silence="resend")
         lease = _begin(store, issue_id, options, idempotent=idempotent, now=clock())
         with store.read() as tx:
+            meta.write_mark(tx)
             account = deliveries.account(tx, issue_id)
         if lease is None:
             return account
@@ -225,22 +228,9 @@ def _begin(
             return None
         if issue is not None:
             _check_stand(issue, options)
-        owner = f"{socket.gethostname()}:{os.getpid()}"
-        lease = leases.take_lease(tx, issue_id, owner=owner)
-        again = set() if idempotent else deliveries.doubted_before(tx, issue_id)
-        box = options.box_of(issue_id)
-        fates = read_box(box, lease) if box is not None else None
-        left = [
-            settle_crash(
-                one,
-                "hold" if options.on_crash == "resend" and one in again else options.on_crash,
-                None if fates is None else fates.get(one, Fate.NOT_ENDED),
-                epoch=lease.epoch,
-                now=now,
-            )
-            for one in leases.in_doubt(tx, lease)
-        ]
-        leases.inherit(tx, lease, left, now=now)
+        before = leases.owner_before(tx, issue_id)
+        lease = leases.take_lease(tx, issue_id, owner=_owner())
+        leases.inherit(tx, lease, _settle_left(tx, lease, options, before, idempotent, now), now=now)
         if issue is not None and issue.revision > 1:
             deliveries.renew(tx, issue_id)
         too_late = options.expires_at is not None and options.expires_at <= now
@@ -253,6 +243,42 @@ def _begin(
         )
         open_when_due(tx, issue_id, now=now)
         return lease
+
+
+def _owner() -> str:
+    """Name this process, its machine, and that machine's run."""
+    return f"{socket.gethostname()}:{os.getpid()}:{boot_id().hex()}"
+
+
+def _is_another_run(owner: str) -> bool:
+    """Tell whether an owner's machine was started anew since, or was another one."""
+    run, ours = owner.rpartition(":")[2], boot_id()
+    return len(run) == 32 and any(ours) and run != ours.hex() and run.strip("0") != ""
+
+
+def _settle_left(
+    tx: Tx, lease: Lease, options: DeliveryOptions, before: str, idempotent: bool, now: datetime
+) -> list[Settlement]:
+    """Settle what the owner before left attempting, by what ended it; who was in doubt before gets no second copy."""
+    left = leases.in_doubt(tx, lease)
+    if not left:
+        return []
+    box = options.box_of(lease.issue_id)
+    fates = read_box(box, lease) if box is not None else None
+    power_cut = _is_another_run(before)
+    how, cause = (options.on_power_cut, "a power cut") if power_cut else (options.on_crash, "a crash")
+    again = set() if idempotent else deliveries.doubted_before(tx, lease.issue_id)
+    return [
+        settle_crash(
+            one,
+            "hold" if how == "resend" and one in again else how,
+            None if fates is None else fates.get(one, Fate.NOT_ENDED),
+            epoch=lease.epoch,
+            now=now,
+            cause=cause,
+        )
+        for one in left
+    ]
 
 
 def _check_stand(issue: Issue, options: DeliveryOptions) -> None:

@@ -80,6 +80,7 @@ class DeliveryOptions:
     expire_after: timedelta = timedelta(days=4)
     expires_at: datetime | None = None
     on_crash: Doubt = "presume"
+    on_power_cut: Doubt = "resend"
     on_silence: Doubt = "hold"
     transport: str = ""  # its name, for the history
     grace: float = 0.7
@@ -336,10 +337,11 @@ class Run(Desk):
         with self._judging:
             self._breaker.doubts_allowed = max(3, self.options.connections) * window
 
-    def hold(self, reason: str) -> None:
-        """Stop the issue until the editor has looked."""
+    def hold(self, reason: str, rest: float = 0.0) -> None:
+        """Stop the issue until the editor has looked, or so many seconds are over."""
         self.over.set()
-        self.ledger.step(lambda tx, lease: leases.hold(tx, lease, reason))
+        until = self._clock() + timedelta(seconds=rest) if rest else None
+        self.ledger.step(lambda tx, lease: leases.hold(tx, lease, reason, until=until))
 
     def give_up(self, error: TransportError) -> None:
         """Remember why a connection gave up."""

@@ -9,6 +9,7 @@ halves, and opens again with every second in which messages pass.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -88,7 +89,9 @@ class Paces:
     limit: Callable[[float], float | None] = lambda now: None
     _all: Rate = field(default_factory=Rate)
     _servers: dict[str, Valve] = field(default_factory=dict)
-    _domains: dict[str, Valve] = field(default_factory=dict)
+    _domains: dict[str, Valve] = field(default_factory=dict)  # those that asked for less
+    _passed: Counter[str] = field(default_factory=Counter)  # by domain
+    _since: float = 0.0
 
     def grant(self, most: int, server: str, now: float) -> tuple[int, float]:
         """Return how many may go over a server now; when none may, the seconds until one may."""
@@ -120,6 +123,8 @@ class Paces:
         """Learn from what was said of a message."""
         if receipt.outcome is Outcome.ACCEPTED:
             self._server(receipt.server).passed(now)
+            self._since = self._since or now
+            self._passed[domain] += 1
             if domain in self._domains:
                 self._domains[domain].passed(now)
             return
@@ -128,7 +133,10 @@ class Paces:
         if 400 <= receipt.code < 500 and (verdict.blame is Blame.SERVER or ours):
             self._server(receipt.server).complain(now)
         if policy and receipt.stage in (Stage.RCPT, Stage.END_OF_DATA):
-            self._domains.setdefault(domain, Valve()).complain(now)
+            if domain not in self._domains:
+                rate = self._passed[domain] / max(now - self._since, 1.0)
+                self._domains[domain] = Valve(_measured=rate)
+            self._domains[domain].complain(now)
 
     def _server(self, name: str) -> Valve:
         return self._servers.setdefault(name, Valve())

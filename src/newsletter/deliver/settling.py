@@ -145,7 +145,13 @@ def _settle_doubt(
 
 
 def settle_crash(
-    subscriber_id: int, on_crash: Doubt, fate: Fate | None, *, epoch: int, now: datetime
+    subscriber_id: int,
+    on_crash: Doubt,
+    fate: Fate | None,
+    *,
+    epoch: int,
+    now: datetime,
+    cause: str = "a crash",
 ) -> Settlement:
     """Settle what an owner that died left attempting: exactly where its black box knows, else as is configured."""
     if fate is Fate.NOT_ENDED:
@@ -155,9 +161,9 @@ def settle_crash(
     if fate is Fate.ACCEPTED:
         return _known(subscriber_id, DeliveryState.ACCEPTED, "accepted just before a crash", epoch, now)
     state, reason = {
-        "presume": (DeliveryState.ACCEPTED, "presumed: accepted, after a crash"),
-        "resend": (DeliveryState.WAITING, f"{DOUBTFUL}: sent again after a crash"),
-        "hold": (DeliveryState.UNKNOWN, f"{DOUBTFUL}: the sender crashed while it was being sent"),
+        "presume": (DeliveryState.ACCEPTED, f"presumed: accepted, after {cause}"),
+        "resend": (DeliveryState.WAITING, f"{DOUBTFUL}: sent again after {cause}"),
+        "hold": (DeliveryState.UNKNOWN, f"{DOUBTFUL}: {cause} came while it was being sent"),
     }[on_crash]
     line = Attempt(at=now, epoch=epoch, outcome=Outcome.UNKNOWN, stage=Stage.LOCAL, text=reason)
     return Settlement(

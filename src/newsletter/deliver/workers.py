@@ -129,7 +129,7 @@ class Worker(threading.Thread):
             assert what in ("opened", "hold", "give_up"), what
             notes: dict[str, Callable[[Any], None]] = {
                 "opened": self._desk.opened,
-                "hold": self._desk.hold,
+                "hold": lambda said: self._desk.hold(*said),
                 "give_up": self._desk.give_up,
             }
             notes[what](argument)

@@ -17,6 +17,7 @@ from sqlalchemy import TextClause, bindparam, func, select, text, update
 
 from newsletter.errors import InputError, LeaseLost
 from newsletter.model import DeliveryState, IssueState, Lease, RefusalReason, Settlement
+from newsletter.store import meta
 from newsletter.store.columns import Instant, bind_instant
 from newsletter.store.deliveries import RETRIED, account
 from newsletter.store.engine import Tx
@@ -41,6 +42,7 @@ def take_lease(tx: Tx, issue_id: int, *, owner: str) -> Lease:
         .returning(issues.c.newsletter, issues.c.epoch)
     )
     row = tx.execute(taken).one_or_none()
+    meta.count_lease(tx)
     if row is None:
         raise InputError(
             "this issue is not released",
@@ -48,6 +50,11 @@ def take_lease(tx: Tx, issue_id: int, *, owner: str) -> Lease:
             remedy="Release it, or see why it is held",
         )
     return Lease(issue_id=issue_id, newsletter=row.newsletter, epoch=row.epoch)
+
+
+def owner_before(tx: Tx, issue_id: int) -> str:
+    """Return who took the lease last, as they called themselves."""
+    return tx.execute(select(issues.c.owner).where(issues.c.id == issue_id)).scalar() or ""
 
 
 def in_doubt(tx: Tx, lease: Lease) -> list[int]:
@@ -305,13 +312,13 @@ def _expire(when: str) -> TextClause:
     ).bindparams(bindparam("now", type_=Instant()), bindparam("instant", type_=Instant()))
 
 
-def hold(tx: Tx, lease: Lease, reason: str) -> None:
-    """Stop the issue, with the reason an editor reads."""
+def hold(tx: Tx, lease: Lease, reason: str, *, until: datetime | None = None) -> None:
+    """Stop the issue, with the reason an editor reads; until an instant, if there is one."""
     mine = (issues.c.id == lease.issue_id, issues.c.epoch == lease.epoch)
     tx.execute(
         update(issues)
         .where(*mine, issues.c.state == IssueState.RELEASED)
-        .values(state=IssueState.HELD, reason=reason)
+        .values(state=IssueState.HELD, reason=reason, held_until=until)
     )
 
 

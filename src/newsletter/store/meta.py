@@ -7,7 +7,10 @@ restored store lies elsewhere; were both to deliver, every subscriber would be w
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select, text
@@ -56,10 +59,44 @@ def pause_reason(tx: Connection) -> str:
         return f"the store was restored from a backup ({restored})"
     if get(tx, "machine") != place(tx):
         return "the store is a copy, or was moved to another machine"
+    if _read_mark(tx) > int(get(tx, "leases", "0")):
+        return "the store was put back to an earlier state"
     return ""
+
+
+def count_lease(tx: Connection) -> None:
+    """Count that an issue is about to be delivered."""
+    put(tx, "leases", str(int(get(tx, "leases", "0")) + 1))
+
+
+def write_mark(tx: Connection) -> None:
+    """Write that count, once it is committed, beside a SQLite file too: a file put back to an earlier state has less.
+
+    Without room for it, or leave to write it, deliveries go on without that guard.
+    """
+    path = _mark_path(tx)
+    if path is None:
+        return
+    with suppress(OSError), open(path, "w", opener=partial(os.open, mode=0o600)) as file:
+        file.write(f"{int(get(tx, 'leases', '0'))}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_mark(tx: Connection) -> int:
+    path = _mark_path(tx)
+    try:
+        return int(path.read_bytes()) if path is not None else 0
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _mark_path(tx: Connection) -> Path | None:
+    return Path(f"{tx.engine.url.database}.mark") if tx.dialect.name == "sqlite" else None
 
 
 def resume(tx: Connection) -> None:
     """Let this store deliver, on the editor's word that no other copy of it does."""
     put(tx, "restored_from", "")
     put(tx, "machine", place(tx))
+    put(tx, "leases", str(max(int(get(tx, "leases", "0")), _read_mark(tx))))

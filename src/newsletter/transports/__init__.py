@@ -40,10 +40,18 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportContext:
-    """What a transport needs: the configuration, and its own table `[transports.NAME]` if it is foreign."""
+    """What a transport needs: the configuration, and its own table `[transports.NAME]` if it is foreign.
+
+    `common` is for what the connections of one process share; it does not go with them to another.
+    """
 
     config: Config
     options: dict[str, Any] = field(default_factory=dict)
+    common: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without what is shared here."""
+        return partial(TransportContext, config=self.config, options=self.options), ()
 
 
 class Transport(Protocol):

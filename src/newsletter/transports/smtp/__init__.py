@@ -12,35 +12,42 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from newsletter.config import SmtpConfig, read_secret
+from newsletter.config import SmtpServerConfig, read_secret
 from newsletter.errors import ConfigError, TransportError
-from newsletter.model import Message, Receipt, Stage
+from newsletter.model import Message, Outcome, Receipt, Stage
 from newsletter.transports import Capabilities, Supply, TransportContext
 from newsletter.transports.replies import Reply
 from newsletter.transports.smtp.envelope import objection
 from newsletter.transports.smtp.login import log_in
+from newsletter.transports.smtp.routes import Routes, name_of
 from newsletter.transports.smtp.transactions import Conversation, receipt_of, window_of
 from newsletter.transports.smtp.wire import TIMEOUTS, Stopped, Wire
 
+_UNWELCOME = 3600.0  # seconds for which a server that greets with a refusal is left alone
+
 
 class SmtpTransport:
-    """One connection; entering makes it, with TLS and credentials as configured."""
+    """One connection, to one of the servers; entering makes it, with TLS and credentials as configured."""
 
     def __init__(self, context: TransportContext, *, timeouts: Mapping[Stage, float] = TIMEOUTS) -> None:
-        self._server = context.config.smtp
-        if not self._server.host:
+        smtp = context.config.smtp
+        if not smtp.host:
             raise ConfigError(
                 "no SMTP server is configured",
                 where="newsletter.toml: smtp.host",
                 remedy='Name it there, or set delivery.transport to "maildir" or "console"',
             )
-        self._password = _password(context, self._server)
-        self._ca_file = context.config.path(self._server.ca_file) if self._server.ca_file else None
+        self._routes: Routes = context.common.setdefault("routes", Routes(smtp.servers))
+        self._server: SmtpServerConfig = smtp
+        self._passwords = {name_of(one): _password(context, one) for one in smtp.servers}
+        self._path = context.config.path
+        self._local_hostname = smtp.local_hostname
         self._per_connection = context.config.delivery.per_connection
         self._timeouts = timeouts
         self._wire: Wire | None = None
         self._talk: Conversation | None = None
         self._carried = 0
+        self._proven = False  # the server has taken a message
         self._aborted = False
         self._capabilities = Capabilities()
 
@@ -50,12 +57,26 @@ class SmtpTransport:
         return self._capabilities
 
     def __enter__(self) -> Self:
-        self._connect()
+        servers = self._routes.order()
+        for number, server in enumerate(servers, 1):
+            self._server = server
+            try:
+                self._connect()
+            except TransportError as e:
+                self._routes.failed(server, e)
+                if e.everywhere or number == len(servers) or self._aborted:
+                    raise
+            else:
+                break
+        self._routes.opened(self._server)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._routes.closed(self._server)
+        if isinstance(error, TransportError):
+            self._routes.failed(self._server, error)
         if self._wire is not None:
             self._wire.leave()
             self._wire = None
@@ -80,7 +101,11 @@ class SmtpTransport:
                     talk = self._ready()
                     talk.ending = supply.ending
                 receipts, broken = self._step(talk, supply)
-                yield from receipts
+                for receipt in receipts:
+                    if receipt.outcome is Outcome.ACCEPTED and not self._proven:
+                        self._routes.carried(self._server)
+                        self._proven = True
+                    yield receipt
                 if broken and not self._aborted:
                     raise broken
         finally:
@@ -91,7 +116,7 @@ class SmtpTransport:
 
     @property
     def _name(self) -> str:
-        return f"{self._server.host}:{self._server.port}"
+        return name_of(self._server)
 
     def _ready(self) -> Conversation:
         """Return an idle connection that stands, renewed when it has carried its share."""
@@ -103,7 +128,7 @@ class SmtpTransport:
         return self._talk
 
     def _connect(self) -> None:
-        wire = self._wire = Wire(self._server.local_hostname, self._timeouts)
+        wire = self._wire = Wire(self._local_hostname, self._timeouts)
         if self._aborted:  # while the one before was left
             wire.abort(doubt=True)
         self._talk = None
@@ -112,7 +137,7 @@ class SmtpTransport:
             tls = self._tls() if self._server.security != "none" else None
             implicit = self._server.security == "tls"
             greeting = wire.open(self._server.host, self._server.port, tls if implicit else None)
-            self._expect(greeting, 220, lasting=greeting.code // 100 == 5)
+            self._expect(greeting, 220, lasting=greeting.code // 100 == 5, rest=_UNWELCOME)
             self._greet(wire)
             if tls is not None and not implicit:
                 self._start_tls(wire, tls)
@@ -161,28 +186,37 @@ class SmtpTransport:
     def _log_in(self, wire: Wire) -> None:
         wire.enter(Stage.AUTH)
         try:
-            reply = log_in(wire, self._server.username, self._password)
+            reply = log_in(wire, self._server.username, self._passwords[self._name])
         except UnicodeEncodeError as e:
             what = "the server's way to log in cannot carry this user name or password"
             raise self._error(Stage.AUTH, what, True) from e
-        self._expect(
-            reply, 235, lasting=reply.code // 100 == 5, remedy="Check smtp.username and smtp.password"
-        )
+        try:
+            self._expect(
+                reply, 235, lasting=reply.code // 100 == 5, remedy="Check smtp.username and smtp.password"
+            )
+        except TransportError as e:
+            e.everywhere = e.lasting  # somebody may be locked out: nothing more is tried anywhere
+            raise
 
     def _tls(self) -> ssl.SSLContext:
+        file = self._path(self._server.ca_file) if self._server.ca_file else None
         try:
-            return ssl.create_default_context(cafile=self._ca_file)
+            return ssl.create_default_context(cafile=file)
         except (OSError, ssl.SSLError) as e:
             raise ConfigError(
                 f"the certificates cannot be read: {e}",
-                where=f"smtp.ca_file = {self._ca_file}",
+                where=f"smtp.ca_file = {file}",
                 remedy="Name a file of certificates in PEM form",
             ) from e
 
-    def _expect(self, reply: Reply, code: int, *, lasting: bool = False, remedy: str = "") -> None:
+    def _expect(
+        self, reply: Reply, code: int, *, lasting: bool = False, remedy: str = "", rest: float = 0.0
+    ) -> None:
         if reply.code != code:
             stage = self._wire.stage if self._wire is not None else Stage.CONNECT
-            raise self._error(stage, str(reply), lasting, remedy)
+            error = self._error(stage, str(reply), lasting, remedy)
+            error.rest = rest if lasting else 0.0
+            raise error
 
     def _error(self, stage: Stage, what: str, lasting: bool = False, remedy: str = "") -> TransportError:
         place = f"{self._name} ({stage})" if stage is not Stage.LOCAL else self._name
@@ -249,7 +283,7 @@ def _reason(error: OSError | smtplib.SMTPException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _password(context: TransportContext, server: SmtpConfig) -> str:
+def _password(context: TransportContext, server: SmtpServerConfig) -> str:
     if server.password is not None:
         return server.password.get_secret_value()
     if server.password_file is not None:

@@ -230,7 +230,7 @@ class Conversation:
     def _fail(self, flight: Transaction, step: Step, failed: tuple[Verdict, Stage, Reply]) -> Receipt | None:
         verdict, _, reply = failed
         flight.failed = failed
-        if verdict.blame is Blame.CONNECTION and reply.enhanced != "4.5.3":
+        if verdict.blame in (Blame.CONNECTION, Blame.SERVER) and reply.enhanced != "4.5.3":
             self.retired = self.retired or str(reply)
             if reply.code // 100 in (2, 3):
                 raise Malformed(f"the server's reply is out of place: {reply}")
