@@ -15,6 +15,7 @@ import sys
 import threading
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -43,6 +44,7 @@ class Order:
     said: str = ""  # the file that gets what it says of its end
     connections: int = 4
     held: bool = False
+    processes: int = 0
     file_limit: int = 0
 
     def line(self) -> str:
@@ -76,6 +78,7 @@ def main(order: Order) -> int:
         on_crash=cast(Doubt, order.on_crash),
         transport="smtp",
         connections=order.connections,
+        processes=order.processes,
         boxes=Path(order.boxes) if order.boxes else None,
     )
     try:
@@ -84,7 +87,7 @@ def main(order: Order) -> int:
                 store,
                 order.issue,
                 render,
-                lambda: SmtpTransport(context),
+                partial(SmtpTransport, context),
                 options,
                 clock=lambda: datetime.now(UTC),
                 stop=stop,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,11 @@ class Way:
     mode: str
     box: bool
     kills: int
+    processes: int = 0
 
     def __str__(self) -> str:
-        return f"{self.on_crash}-{self.mode}-{'box' if self.box else 'nobox'}"
+        several = f"-{self.processes} processes" if self.processes else ""
+        return f"{self.on_crash}-{self.mode}-{'box' if self.box else 'nobox'}{several}"
 
 
 def faults(chance: random.Random, count: int) -> Table:
@@ -66,12 +69,12 @@ def faults(chance: random.Random, count: int) -> Table:
     return table
 
 
-def start(issue_id: int, port: int, order: dict[str, str]) -> Sender:
+def start(issue_id: int, port: int, order: dict[str, Any]) -> Sender:
     """Start a sender."""
-    return Sender(order["url"], issue_id, port, on_crash=order["on_crash"], boxes=order["boxes"])
+    return Sender(issue_id=issue_id, port=port, **order)
 
 
-def go_on(store: Store, issue_id: int, port: int, order: dict[str, str]) -> None:
+def go_on(store: Store, issue_id: int, port: int, order: dict[str, Any]) -> None:
     """Deliver to the end with a server that is well again."""
     for _ in range(3):
         if issue_state(store, issue_id)[0] is IssueState.HELD:
@@ -88,7 +91,12 @@ def kill_again_and_again(store: Store, url: str, way: Way, folder: Path, chance:
     count, log, hits, doubts = way.kills * PER_KILL, folder / "accepted", 0, 0
     table = faults(chance, 2 * count) if LONG else {}
     moments = CHUNKED_MOMENTS if way.mode == "chunked" else MOMENTS
-    order = {"url": url, "on_crash": way.on_crash, "boxes": str(folder / "boxes") if way.box else ""}
+    order: dict[str, Any] = {
+        "url": url,
+        "on_crash": way.on_crash,
+        "boxes": str(folder / "boxes") if way.box else "",
+    }
+    order |= {"processes": way.processes}
     with release_to(store, count, log, table, offers=MODES[way.mode]) as (issue_id, server):
         for _ in range(way.kills):
             if issue_state(store, issue_id)[0] is IssueState.HELD:
@@ -120,6 +128,7 @@ WAYS = [
     Way("hold", "chunked", True, 24),
     Way("presume", "plain", True, 20),
     Way("hold", "pipelined", False, 16),
+    Way("presume", "chunked", True, 6, processes=2),
 ]
 
 
