@@ -82,10 +82,11 @@ def raise_epoch(store: Store, issue_id: int, *, meanwhile: Callable[[], None] = 
 
 
 def let_time_pass(store: Store, issue_id: int) -> None:
-    """Make everybody due who was put off."""
+    """Make everybody due who was put off, and end a pause."""
     mine = schema.deliveries.c.issue_id == issue_id
     with store.write() as tx:
         tx.execute(update(schema.deliveries).where(mine).values(not_before=None))
+        tx.execute(update(schema.issues).where(schema.issues.c.id == issue_id).values(held_until=None))
 
 
 def states(store: Store, issue_id: int) -> dict[int, DeliveryState]:

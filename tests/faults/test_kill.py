@@ -33,7 +33,7 @@ WINDOW = WINDOWS["pipelined"]
 #: Of these the end may be out and not answered when a kill comes: that is what a black box cannot know.
 ENDED = {"plain": CONNECTIONS, "pipelined": CONNECTIONS, "chunked": CHUNKED * CONNECTIONS}
 #: In the mean of many kills; a connection that waits for the answer to its dot nearly all the time counts one.
-MEAN_DOUBT = {"plain": 2.0, "pipelined": CONNECTIONS, "chunked": CONNECTIONS}
+MEAN_DOUBT = {"plain": 2.0, "pipelined": CONNECTIONS, "chunked": 2 * CONNECTIONS}
 PER_KILL = 40  # messages
 ROUNDS = range(10 if LONG else 1)
 
@@ -77,9 +77,9 @@ def start(issue_id: int, port: int, order: dict[str, Any]) -> Sender:
 def go_on(store: Store, issue_id: int, port: int, order: dict[str, Any]) -> None:
     """Deliver to the end with a server that is well again."""
     for _ in range(3):
+        let_time_pass(store, issue_id)
         if issue_state(store, issue_id)[0] is IssueState.HELD:
             release(store, issue_id, now=NOW)
-        let_time_pass(store, issue_id)
         assert start(issue_id, port, order).end() == 0
         if issue_state(store, issue_id)[0] is IssueState.FINISHED:
             return
@@ -100,6 +100,7 @@ def kill_again_and_again(store: Store, url: str, way: Way, folder: Path, chance:
     with release_to(store, count, log, table, offers=MODES[way.mode]) as (issue_id, server):
         for _ in range(way.kills):
             if issue_state(store, issue_id)[0] is IssueState.HELD:
+                let_time_pass(store, issue_id)
                 release(store, issue_id, now=NOW)
             killer = server.watch = choose(chance, moments, server.count, PER_KILL // 2)
             hits += killer.aim(start(issue_id, server.port, order)).end() == -signal.SIGKILL

@@ -106,9 +106,9 @@ def test_a_full_disk_stops_everything_and_room_lets_it_go_on(tmp_path: Path) -> 
 def test_a_file_that_may_not_grow_is_a_full_disk(sqlite_url: str, tmp_path: Path) -> None:
     log, said = tmp_path / "accepted", tmp_path / "said"
     path = Path(sqlite_url.removeprefix("sqlite:///"))
-    with open_store(sqlite_url) as store, release_to(store, 120, log) as (issue_id, server):
+    with open_store(sqlite_url) as store, release_to(store, 400, log) as (issue_id, server):
         store.scrub()
-        limit = path.stat().st_size + 100_000
+        limit = path.stat().st_size + 50_000
         accepted: list[int] = []
         for _ in range(2):
             order = {"said": str(said), "file_limit": limit}
@@ -116,8 +116,8 @@ def test_a_file_that_may_not_grow_is_a_full_disk(sqlite_url: str, tmp_path: Path
             assert said.read_text().startswith("StoreError")
             accepted.append(sum(read_log(log).values()))
             assert check(store, issue_id, log)[DeliveryState.ATTEMPTING] <= WINDOW
-        assert 0 < accepted[0] < 120
-        finish(sqlite_url, issue_id, server.port, 120, log)
+        assert 0 < accepted[0] < 400
+        finish(sqlite_url, issue_id, server.port, 400, log)
 
 
 @pytest.mark.usefixtures("tracing")

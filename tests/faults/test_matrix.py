@@ -210,9 +210,9 @@ def test_one_fault(
         if server.count(stage) >= nth:
             assert stage in EARLY or re.search(words, said), said
             assert not stand[DeliveryState.REFUSED] or name in ("550", "554", "null MX", "null MX by 550")
+        let_time_pass(sqlite_store, issue_id)
         if issue_state(sqlite_store, issue_id)[0] is IssueState.HELD:
             release(sqlite_store, issue_id, now=NOW)
-        let_time_pass(sqlite_store, issue_id)
         account, _ = here.go(issue_id, server.port)
         stand = here.check(issue_id, account)
         assert account.waiting == 0
@@ -238,9 +238,9 @@ def test_a_fault_that_stays(sqlite_store: Store, tmp_path: Path, name: str, stag
         assert said.strip()
         assert server.count(Stage.GREETING) <= 4 * (len(OPTIONS.reconnect) + 1)
         server.table = {}
+        let_time_pass(sqlite_store, issue_id)
         if issue_state(sqlite_store, issue_id)[0] is IssueState.HELD:
             release(sqlite_store, issue_id, now=NOW)
-        let_time_pass(sqlite_store, issue_id)
         account, _ = here.go(issue_id, server.port)
         here.check(issue_id, account, events=3)
         assert account.waiting == 0
@@ -253,6 +253,7 @@ def test_a_fault_that_stays(sqlite_store: Store, tmp_path: Path, name: str, stag
 def mended(here: Ground, issue_id: int) -> None:
     """Nothing was sent; when it is mended everything is."""
     assert not here.check(issue_id, delivering.audit(here.store, issue_id).account)[DeliveryState.ACCEPTED]
+    let_time_pass(here.store, issue_id)
     if issue_state(here.store, issue_id)[0] is IssueState.HELD:
         release(here.store, issue_id, now=NOW)
     with here.serve({}) as server:
