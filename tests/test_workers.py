@@ -243,14 +243,16 @@ def test_a_process_whose_publisher_is_gone_ends_at_once(sqlite_store: Store, tmp
     import sys
     from multiprocessing.connection import Connection as Channel
 
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "newsletter.crew.process", str(theirs.fileno()), "-1"]
-    with release_to(sqlite_store, 1, tmp_path / "accepted") as (_, server):
-        with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
+    (ours, theirs), (orders, obeyed) = socket.socketpair(), socket.socketpair()
+    handles = [theirs.fileno(), obeyed.fileno()]
+    command = [sys.executable, "-m", "newsletter.crew.process", *map(str, handles), "-1"]
+    with release_to(sqlite_store, 1, tmp_path / "accepted") as (_, server), orders:
+        with subprocess.Popen(command, pass_fds=handles) as process:
             theirs.close()
+            obeyed.close()
             channel = Channel(ours.detach())
             channel.send(sys.path)
             channel.send(Setup(render, partial(connect, server.port), "smtp", (), range(2), 0))
-            channel.recv()
+            channel.recv_bytes()
             channel.close()
             assert process.wait(10) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from newsletter.crew.blackbox import Fate, Ring
 from newsletter.crew.desk import Desk
@@ -75,6 +75,8 @@ class Connection(threading.Thread):
             offered = transport.capabilities
             self.server, self.window, self.announced = offered.server, offered.window, offered.announces
             desk.opened(offered.window)
+            if desk.baton is not None and offered.yields:
+                stack.enter_context(desk.baton)
             try:
                 for receipt in transport.send(_Turns(self)):
                     self.settle(receipt)
@@ -159,6 +161,11 @@ class _Turns:
         if one.hand:
             return True
         return 2 * len(one.flying) <= one.window and one.desk.is_ready(one.server)
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """Let the other connections work while the block runs."""
+        baton = self._connection.desk.baton
+        return baton.waiting() if baton is not None else nullcontext()
 
     def ending(self, key: int) -> None:
         """Note in the black box that a message can no longer be taken back."""
