@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Protocol, runtime_checkable
 
 from newsletter.crew.blackbox import Fate, Ring
 from newsletter.crew.desk import Desk
@@ -18,6 +19,15 @@ Connect = Callable[[], Transport]
 
 #: What a receipt tells of a message; anything else says that it was not taken.
 _FATES = {Outcome.ACCEPTED: Fate.ACCEPTED, Outcome.UNKNOWN: Fate.ENDING}
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A renderer that may do what several readers share before it is sent to other processes."""
+
+    def foresee(self, readers: Iterable[Reader]) -> None:
+        """Make ready what these need."""
+        ...
 
 
 class Connection(threading.Thread):
@@ -156,7 +166,7 @@ class _Turns:
         return self._connection.messages()
 
     def is_ready(self) -> bool:
-        """Tell whether the next need not wait: for its turn, or until intents for half a window can be written at once."""
+        """Tell whether the next need not wait: for its turn, or for room to write intents for half a window at once."""
         one = self._connection
         if one.hand:
             return True
