@@ -295,9 +295,9 @@ _ROW = (
 )
 
 
-def delivery_of(row: Row[Any]) -> Delivery:
+def delivery_of(row: Row[*tuple[Any, ...]]) -> Delivery:
     """Make a noun of a row of `_ROW`."""
-    values: tuple[Any, ...] = row._tuple()
+    values = tuple(row)
     number, address, name, language, timezone, since, revision, *rest = values
     issue_id, state, attempts, not_before, reason, presumed, epoch = rest
     return Delivery(
