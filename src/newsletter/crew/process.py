@@ -257,7 +257,8 @@ def main(handle: int, orders: int, box: int) -> None:
             )
             for number in setup.rings
         ]
-        gc.freeze()  # what is here now stays
+        gc.freeze()  # what is here now stays, and little that comes has cycles
+        gc.set_threshold(20_000)
         desk.courier.start()
         threading.Thread(target=work, args=(desk, connections, setup.render), daemon=True).start()
         desk.obey(Channel(orders))
