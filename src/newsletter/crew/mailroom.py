@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ from newsletter import digest, templating
 from newsletter.model import Issue, Message, Reader
 
 log = logging.getLogger(__name__)
+_FORESIGHT = 1.0  # seconds after which no further variant is begun
 
 
 class Mailroom:
@@ -55,7 +57,10 @@ class Mailroom:
 
     def foresee(self, readers: Iterable[Reader]) -> None:
         """Make the variants that these readers need, to be sent along: a process that makes none stays small."""
+        until = time.monotonic() + _FORESIGHT
         for reader in readers:
+            if time.monotonic() > until:
+                return
             with contextlib.suppress(Exception):  # said when a message for this reader is asked for
                 self.prepare(reader.revision).know(reader)
 

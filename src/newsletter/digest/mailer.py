@@ -127,8 +127,9 @@ class Mailer:
         return self._variants.known
 
     def know(self, reader: Reader) -> None:
-        """Render what a reader shares with others, unless it is known."""
-        self._variants.segments(self._values(reader, self._unsubscribing(reader.subscriber_id)[1]))
+        """Render what a reader shares with others, if anything, unless it is known."""
+        if self.known is not None:
+            self._variants.segments(self._values(reader, self._unsubscribing(reader.subscriber_id)[1]))
 
     def _unsubscribing(self, number: int) -> tuple[str, str]:
         settings = self.settings
