@@ -325,6 +325,19 @@ def test_each_reader_gets_the_rendering_that_is_theirs(ground: Ground) -> None:
         go(ground.store, ground.id, accept, options=options, render=before, clock=lambda: LATER)
 
 
+def test_what_was_rendered_ahead_is_sent_along_and_not_rendered_again(ground: Ground) -> None:
+    room = issues.mailroom(ground.store, ground.config, ground.issue)
+    with ground.store.read() as tx:
+        reader = next(iter(deliveries.listed(tx, ground.id))).reader
+    room.foresee([reader])
+    sent = pickle.loads(pickle.dumps(room))
+    assert sent(reader) == issues.mailroom(ground.store, ground.config, ground.issue)(reader)
+    assert room.prepare(reader.revision)._variants.rendered == 1
+    assert sent.prepare(reader.revision)._variants.rendered == 0
+    spoken_otherwise = replace(reader, language="fr")
+    assert sent(spoken_otherwise) == room(spoken_otherwise)
+
+
 def test_an_erased_reader_leaves_no_name_in_what_servers_said(store: Store, publication: Publication) -> None:
     ground = Ground(store, site(publication))
     said = "<reader1@example.org> (Reader 1): try forward.me@private.example, or ask postmaster@example.org"

@@ -194,7 +194,7 @@ def test_the_variants_that_are_kept_are_few(monkeypatch: pytest.MonkeyPatch) -> 
     readers = [dataclasses.replace(ANN, language=one) for one in ("en", "fr", "en-GB", "en")]
     first = [make(one).content for one in readers]
     assert [make(one).content for one in readers] == first
-    assert len(make._variants._kept) <= 2
+    assert len(make._variants._known.kept) <= 2
 
 
 def test_days_and_words_are_the_reader_s_own() -> None:

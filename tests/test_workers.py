@@ -19,6 +19,7 @@ from faults.ground import issue_state, raise_epoch, reasons, render
 from faults.sender import configuration
 from faults.server import CHUNKED, OFFERS, SILENCE, Act, FaultServer, say
 from faults.witness import check, release_to
+from newsletter.crew.desk import Baton
 from newsletter.crew.frames import Setup
 from newsletter.deliver import DeliveryOptions, deliver
 from newsletter.deliver.workers import Worker, shares
@@ -182,6 +183,44 @@ def test_a_server_that_falls_silent_is_cut_when_told_to_stop(
     assert not any(worker.is_alive() for worker in started)
 
 
+def test_a_connection_that_waits_lets_the_others_of_its_process_work(
+    sqlite_store: Store, tmp_path: Path, started: list[Worker]
+) -> None:
+    stop, log = threading.Event(), tmp_path / "accepted"
+    options = dataclasses.replace(OPTIONS, processes=1)
+    with release_to(sqlite_store, 60, log, {(Stage.RCPT, 5): SILENCE}) as (issue_id, server):
+        server.watch = lambda at, nth: stop.set() if (at, nth) == (Stage.BODY, 50) else None
+        assert go(sqlite_store, issue_id, server, options=options, stop=stop).accepted >= 45
+        check(sqlite_store, issue_id, log)
+    assert len(started) == 1
+
+
+def test_one_works_at_a_time_and_who_waits_lets_another() -> None:
+    baton, order = Baton(), list[str]()
+    waits, worked = threading.Event(), threading.Event()
+
+    def work() -> None:
+        waits.wait(5)
+        with baton:
+            order.append("another")
+            worked.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with baton:
+        waits.set()
+        assert not worked.wait(0.1)
+        order.append("one")
+        with baton.waiting():
+            assert worked.wait(5)
+        order.append("one again")
+    thread.join(5)
+    assert order == ["one", "another", "one again"]
+    with baton.waiting():  # of nobody who holds it: nothing to lay down
+        assert baton._lock.acquire(blocking=False)
+        baton._lock.release()
+
+
 def test_a_lost_lease_ends_the_processes(sqlite_store: Store, tmp_path: Path, started: list[Worker]) -> None:
     log = tmp_path / "accepted"
     with release_to(sqlite_store, 300, log, {(Stage.RCPT, 8): SILENCE}) as (issue_id, server):
@@ -243,14 +282,16 @@ def test_a_process_whose_publisher_is_gone_ends_at_once(sqlite_store: Store, tmp
     import sys
     from multiprocessing.connection import Connection as Channel
 
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "newsletter.crew.process", str(theirs.fileno()), "-1"]
-    with release_to(sqlite_store, 1, tmp_path / "accepted") as (_, server):
-        with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
+    (ours, theirs), (orders, obeyed) = socket.socketpair(), socket.socketpair()
+    handles = [theirs.fileno(), obeyed.fileno()]
+    command = [sys.executable, "-m", "newsletter.crew.process", *map(str, handles), "-1"]
+    with release_to(sqlite_store, 1, tmp_path / "accepted") as (_, server), orders:
+        with subprocess.Popen(command, pass_fds=handles) as process:
             theirs.close()
+            obeyed.close()
             channel = Channel(ours.detach())
             channel.send(sys.path)
             channel.send(Setup(render, partial(connect, server.port), "smtp", (), range(2), 0))
-            channel.recv()
+            channel.recv_bytes()
             channel.close()
             assert process.wait(10) == 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Protocol, runtime_checkable
 
 from newsletter.crew.blackbox import Fate, Ring
 from newsletter.crew.desk import Desk
@@ -18,6 +19,15 @@ Connect = Callable[[], Transport]
 
 #: What a receipt tells of a message; anything else says that it was not taken.
 _FATES = {Outcome.ACCEPTED: Fate.ACCEPTED, Outcome.UNKNOWN: Fate.ENDING}
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A renderer that may do what several readers share before it is sent to other processes."""
+
+    def foresee(self, readers: Iterable[Reader]) -> None:
+        """Make ready what these need."""
+        ...
 
 
 class Connection(threading.Thread):
@@ -75,6 +85,8 @@ class Connection(threading.Thread):
             offered = transport.capabilities
             self.server, self.window, self.announced = offered.server, offered.window, offered.announces
             desk.opened(offered.window)
+            if desk.baton is not None and offered.yields:
+                stack.enter_context(desk.baton)
             try:
                 for receipt in transport.send(_Turns(self)):
                     self.settle(receipt)
@@ -154,11 +166,16 @@ class _Turns:
         return self._connection.messages()
 
     def is_ready(self) -> bool:
-        """Tell whether the next need not wait for its turn, or for company: half a window's intents go at once."""
+        """Tell whether the next need not wait: for its turn, or for room to write intents for half a window at once."""
         one = self._connection
         if one.hand:
             return True
         return 2 * len(one.flying) <= one.window and one.desk.is_ready(one.server)
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """Let the other connections work while the block runs."""
+        baton = self._connection.desk.baton
+        return baton.waiting() if baton is not None else nullcontext()
 
     def ending(self, key: int) -> None:
         """Note in the black box that a message can no longer be taken back."""

@@ -5,10 +5,49 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from newsletter.errors import TransportError
 from newsletter.model import Reader, Receipt
 from newsletter.transports import Abortable, Transport
+
+
+class Baton:
+    """Held by the one thread that works; whoever waits lays it down. Without, threads would fight for the interpreter.
+
+    It is a context manager for holding it; `waiting` gives one for doing without, which may stand in it or outside.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder = 0
+        self._laid_down = _LaidDown(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        self._holder = 0
+        self._lock.release()
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """Let another thread work while the block runs, if this one does."""
+        return self._laid_down if self._holder == threading.get_ident() else _NOTHING
+
+
+class _LaidDown:
+    def __init__(self, baton: Baton) -> None:
+        self._baton = baton
+
+    def __enter__(self) -> None:
+        self._baton.__exit__()
+
+    def __exit__(self, *error: object) -> None:
+        self._baton.__enter__()
+
+
+_NOTHING = nullcontext()
 
 
 class Desk(ABC):
@@ -16,12 +55,13 @@ class Desk(ABC):
 
     `over` is set when nothing more may be taken. `opening` is held while a connection is made, one after the other:
     a wrong password is tried once. `reconnect` are the waits in seconds between failures of a connection, which end
-    in giving up.
+    in giving up. With a `baton`, connections work one at a time.
     """
 
-    def __init__(self, transport: str, reconnect: tuple[float, ...]) -> None:
+    def __init__(self, transport: str, reconnect: tuple[float, ...], baton: Baton | None = None) -> None:
         self.transport = transport
         self.reconnect = reconnect
+        self.baton = baton
         self.over = threading.Event()
         self.opening = threading.Lock()
         self.open: set[Transport] = set()

@@ -1,7 +1,12 @@
-"""What a process of connections and its publisher say to each other: one asks, the other answers, frame by frame."""
+"""What a process of connections and its publisher say to each other: one asks, the other answers, frame by frame.
+
+Frames are written by `marshal`, so they hold plain values only: both ends are the same interpreter.
+"""
 
 from __future__ import annotations
 
+import marshal
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from newsletter.crew.connection import Connect, Render
@@ -42,10 +47,10 @@ class Dealt(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The answer to a frame, when its intents are durable."""
+    """The answer to a frame, when its intents are durable; `dealt` are the fields of Dealts, in the order of wants."""
 
-    claimed: list[int]
-    dealt: list[Dealt]
+    claimed: frozenset[int]
+    dealt: list[tuple[Any, ...]]
 
 
 #: What a publisher says unasked.
@@ -54,12 +59,24 @@ STOP, CUT_CLEANLY, CUT = "stop", "cut cleanly", "cut"
 DONE = "done"
 
 
+def pack(frame: Asked | Answer) -> bytes:
+    """Write a frame."""
+    plain: Any = tuple(frame)  # marshal takes no subclass
+    return marshal.dumps(plain)
+
+
+def unpack(data: bytes) -> tuple[Any, ...]:
+    """Read the fields of a frame."""
+    fields: tuple[Any, ...] = marshal.loads(data)  # noqa: S302  (of a process of ours)
+    return fields
+
+
 def pack_receipt(receipt: Receipt) -> tuple[Any, ...]:
-    """Write a Receipt as what pickles quickly."""
+    """Write a Receipt as plain values."""
     return (
         receipt.key,
-        receipt.outcome.value,
-        receipt.stage.value,
+        receipt.outcome._value_,
+        receipt.stage._value_,
         receipt.server,
         receipt.code,
         receipt.enhanced,
@@ -73,14 +90,18 @@ def unpack_receipt(row: tuple[Any, ...]) -> Receipt:
     key, outcome, stage, server, code, enhanced, text, suppress = row
     return Receipt(
         key=key,
-        outcome=Outcome(outcome),
-        stage=Stage(stage),
+        outcome=_OUTCOMES[outcome],
+        stage=_STAGES[stage],
         server=server,
         code=code,
         enhanced=enhanced,
         text=text,
         suppress=suppress,
     )
+
+
+_OUTCOMES = {one.value: one for one in Outcome}
+_STAGES = {one.value: one for one in Stage}
 
 
 def pack_reader(reader: Reader) -> tuple[Any, ...]:
@@ -91,7 +112,7 @@ def pack_reader(reader: Reader) -> tuple[Any, ...]:
         reader.name,
         reader.language,
         reader.timezone,
-        reader.since,
+        reader.since.isoformat() if reader.since is not None else "",
         reader.revision,
     )
 
@@ -105,6 +126,6 @@ def unpack_reader(row: tuple[Any, ...]) -> Reader:
         name=name,
         language=language,
         timezone=timezone,
-        since=since,
+        since=datetime.fromisoformat(since) if since else None,
         revision=revision,
     )

@@ -1,28 +1,29 @@
 """A process of connections: its desk speaks for the publisher's, over a socket that ends with either of them.
 
-`python -m newsletter.crew.process SOCKET BOX` with the handles of both; BOX is -1 where there is no black box. When the
-publisher dies this process ends at once, so that nobody sends what nobody writes down.
+`python -m newsletter.crew.process SOCKET ORDERS BOX` with the handles of all: orders have a socket of their own, and
+BOX is -1 where there is no black box. When the publisher dies this process ends at once, so that nobody sends what
+nobody writes down.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-import queue
 import signal
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Channel
 from typing import Any, Protocol, runtime_checkable
 
 from newsletter.crew.blackbox import Places
 from newsletter.crew.connection import Connection
-from newsletter.crew.desk import Desk
+from newsletter.crew.desk import Baton, Desk
 from newsletter.crew.frames import (
     CUT,
     CUT_CLEANLY,
@@ -32,7 +33,9 @@ from newsletter.crew.frames import (
     Asked,
     Dealt,
     Setup,
+    pack,
     pack_receipt,
+    unpack,
     unpack_reader,
 )
 from newsletter.errors import TransportError
@@ -50,30 +53,25 @@ class Reporting(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Gathered:
+@dataclass(slots=True, eq=False)
+class _Frame:
     asked: Asked = field(default_factory=lambda: Asked([], [], [], [], [], []))
-    intents: list[Future[Collection[int]]] = field(default_factory=list)
-    wants: list[Future[Dealt]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return any(self.asked)
-
-    @property
-    def urgent(self) -> bool:
-        return bool(self.intents or self.wants or self.asked.notes)
+    answer: Answer | None = None
 
 
 class RemoteDesk(Desk):
-    """Gathers what the connections of this process ask while the last frame is answered."""
+    """Asks the publisher frame by frame: one frame is on its way at a time, and the next gathers meanwhile.
 
-    def __init__(self, channel: Channel, transport: str, reconnect: tuple[float, ...]) -> None:
-        super().__init__(transport, reconnect)
+    Of those who wait for an answer the first sends the frame and hears, for all who added to it.
+    """
+
+    def __init__(self, channel: Channel[Any, Any], transport: str, reconnect: tuple[float, ...]) -> None:
+        super().__init__(transport, reconnect, Baton())
         self._channel = channel
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._changed = threading.Condition()
-        self._gathered = _Gathered()
-        self._closing = False
+        self._talking = threading.Lock()
+        self._guard = threading.Lock()
+        self._gathering = _Frame()
+        self._stirred = threading.Event()  # something was added
         self._stocking = threading.Lock()
         self._stock: deque[Reader] = deque()
         self._ready_at = 0.0
@@ -84,17 +82,25 @@ class RemoteDesk(Desk):
     def take(self, most: int, server: str) -> Sequence[Reader]:
         """Return readers from those in stock, or from the publisher."""
         while not self.over.is_set():
-            with self._stocking:
-                if not self._stock:
-                    dealt = self._want(most, server)
-                    self._stock.extend(map(unpack_reader, dealt.readers))
-                    self._ready_at = time.monotonic() + dealt.wait
+            if readers := self._draw(most):
+                return readers
+            with self._waiting(), self._stocking:
                 if self._stock:
-                    return [self._stock.popleft() for _ in range(min(most, len(self._stock)))]
-                if not dealt.wait:
-                    break
-            self.over.wait(dealt.wait)
+                    continue
+                dealt = self._want(most, server)
+                self._ready_at = time.monotonic() + dealt.wait
+                with self._guard:
+                    self._stock.extend(map(unpack_reader, dealt.readers))
+            if dealt.wait:
+                with self._waiting():
+                    self.over.wait(dealt.wait)
+            elif not dealt.readers:
+                break
         return ()
+
+    def _draw(self, most: int) -> Sequence[Reader]:
+        with self._guard:
+            return [self._stock.popleft() for _ in range(min(most, len(self._stock)))]
 
     def is_ready(self, server: str) -> bool:
         """Tell what the last answer let expect."""
@@ -106,27 +112,22 @@ class RemoteDesk(Desk):
 
     def intend(self, keys: Sequence[int]) -> Collection[int]:
         """Have the publisher write intents."""
-        future: Future[Collection[int]] = Future()
-
-        def add(gathered: _Gathered) -> None:
-            gathered.asked.intents.extend(keys)
-            gathered.intents.append(future)
-
-        self._put(add)
-        return future.result()
+        with self._guard:
+            frame = self._gathering
+            frame.asked.intents.extend(keys)
+        return self._send(frame).claimed
 
     def settle(self, receipt: Receipt) -> None:
         """Send an outcome with the next frame."""
-        row = pack_receipt(receipt)
-        self._put(lambda gathered: gathered.asked.settled.append(row))
+        self._add(lambda asked: asked.settled.append(pack_receipt(receipt)))
 
     def quarantine(self, key: int, fault: str) -> None:
         """Send it with the next frame."""
-        self._put(lambda gathered: gathered.asked.quarantined.append((key, fault)))
+        self._add(lambda asked: asked.quarantined.append((key, fault)))
 
     def give_back(self, keys: Sequence[int]) -> None:
         """Send them with the next frame."""
-        self._put(lambda gathered: gathered.asked.returned.extend(keys))
+        self._add(lambda asked: asked.returned.extend(keys))
 
     def opened(self, window: int) -> None:
         """Tell."""
@@ -139,7 +140,7 @@ class RemoteDesk(Desk):
 
     def give_up(self, error: TransportError) -> None:
         """Tell."""
-        self.note("give_up", error)
+        self.note("give_up", (error.what, error.where, error.remedy, error.lasting))
 
     def fail(self, error: BaseException) -> None:
         """Tell, and stop here."""
@@ -148,57 +149,62 @@ class RemoteDesk(Desk):
 
     def note(self, what: str, argument: Any) -> None:
         """Send a note with the next frame."""
-        self._put(lambda gathered: gathered.asked.notes.append((what, argument)))
+        self._add(lambda asked: asked.notes.append((what, argument)))
 
     def _want(self, most: int, server: str) -> Dealt:
-        future: Future[Dealt] = Future()
+        with self._guard:
+            frame = self._gathering
+            at = len(frame.asked.wants)
+            frame.asked.wants.append((most, server))
+        return Dealt(*self._send(frame).dealt[at])
 
-        def add(gathered: _Gathered) -> None:
-            gathered.asked.wants.append((most, server))
-            gathered.wants.append(future)
-
-        self._put(add)
-        return future.result()
+    def _waiting(self) -> AbstractContextManager[object]:
+        assert self.baton is not None
+        return self.baton.waiting()
 
     # Frames
 
-    def _put(self, add: Callable[[_Gathered], None]) -> None:
-        with self._changed:
-            quiet = bool(self._gathered) and not self._gathered.urgent
-            add(self._gathered)
-            if not quiet or self._gathered.urgent:
-                self._changed.notify()
+    def _add(self, add: Callable[[Asked], None]) -> None:
+        with self._guard:
+            add(self._gathering.asked)
+        if not self._stirred.is_set():
+            self._stirred.set()
+
+    def _send(self, frame: _Frame) -> Answer:
+        """Return the answer to a frame, once it is sent."""
+        with self._waiting(), self._talking:
+            if frame.answer is None:
+                with self._guard:
+                    assert frame is self._gathering
+                    self._gathering = _Frame()
+                try:
+                    self._channel.send_bytes(pack(frame.asked))
+                    frame.answer = Answer(*unpack(self._channel.recv_bytes()))
+                except (EOFError, OSError):
+                    os._exit(1)  # the publisher is gone
+            return frame.answer
 
     def _carry(self) -> None:
+        """Send what nobody waits for, when nobody's frame took it along within a moment."""
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._gathered or self._closing)
-                self._changed.wait_for(lambda: self._gathered.urgent or self._closing, timeout=_PATIENCE)
-                taken, self._gathered = self._gathered, _Gathered()
-            if not taken:
-                return
-            self._channel.send(taken.asked)
-            answer = self._answers.get()
-            claimed = frozenset(answer.claimed)
-            for intent in taken.intents:
-                intent.set_result(claimed)
-            for want, dealt in zip(taken.wants, answer.dealt, strict=True):
-                want.set_result(dealt)
+            self._stirred.wait()
+            self._stirred.clear()
+            with self._guard:
+                frame = self._gathering
+            time.sleep(_PATIENCE)
+            if any(frame.asked):
+                self._send(frame)
 
     def close(self) -> None:
         """Send what is left, and wait for its answer."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self.courier.join()
+        with self._guard:
+            frame = self._gathering
+        self._send(frame)
 
-    def listen(self) -> None:
-        """Hear the publisher until it is gone."""
+    def obey(self, orders: Channel[Any, Any]) -> None:
+        """Do what the publisher says unasked until it is gone."""
         while True:
-            said = self._channel.recv()
-            if isinstance(said, Answer):
-                self._answers.put(said)
-                continue
+            said = orders.recv_bytes().decode()
             self.over.set()
             if said in (CUT, CUT_CLEANLY):
                 self.abort(doubt=said == CUT)
@@ -230,8 +236,8 @@ def work(desk: RemoteDesk, connections: list[Connection], render: object) -> Non
     os._exit(0)
 
 
-def main(handle: int, box: int) -> None:
-    """Do what the publisher at the other end of the socket says."""
+def main(handle: int, orders: int, box: int) -> None:
+    """Do what the publisher at the other end of the sockets says."""
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the publisher, which says what to do
         signal.signal(number, signal.SIG_IGN)
     channel: Channel[Any, Any] = Channel(handle)
@@ -251,12 +257,14 @@ def main(handle: int, box: int) -> None:
             )
             for number in setup.rings
         ]
+        gc.freeze()  # what is here now stays, and little that comes has cycles
+        gc.set_threshold(20_000)
         desk.courier.start()
         threading.Thread(target=work, args=(desk, connections, setup.render), daemon=True).start()
-        desk.listen()
+        desk.obey(Channel(orders))
     except (EOFError, OSError):
         os._exit(1)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:4]))

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from newsletter.crew.blackbox import BlackBox, Fate
-from newsletter.crew.connection import Connect, Connection, Render
+from newsletter.crew.connection import Connect, Connection, Foreseeing, Render
 from newsletter.crew.desk import Desk
 from newsletter.crew.frames import CUT, CUT_CLEANLY, STOP, Setup
 from newsletter.deliver.feed import PAGE, Feed
@@ -191,6 +191,8 @@ class Run(Desk):
             return
         self.ledger.width = processes
         self._standing.clear()
+        if isinstance(self._render, Foreseeing):
+            self._render.foresee(self.feed.ahead())
         size = self.box.handle[1] if self.box is not None else 0
         for number, rings in enumerate(shares(count, processes)):
             setup = Setup(self._render, self._connect, self.transport, self.reconnect, rings, size)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from newsletter.deliver.pace import Paces
 from newsletter.deliver.settling import domain_of
-from newsletter.model import Delivery
+from newsletter.model import Delivery, Reader
 from newsletter.store import Store, deliveries
 
 PAGE = 500
@@ -38,6 +38,11 @@ class Feed:
             self._aside.clear()
             self._refill()
             return len(self._rows)
+
+    def ahead(self) -> list[Reader]:
+        """Return the readers whose rows are there at once."""
+        with self._guard:
+            return [row.reader for row in self._rows]
 
     def put_back(self, row: Delivery) -> None:
         """Take back a row that was dealt and never tried: it is the next again."""

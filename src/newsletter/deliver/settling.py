@@ -92,10 +92,10 @@ def decide(
         receipt = replace(receipt, text=said)
     if said != attempt.text:
         attempt = replace(attempt, text=said)
+    if receipt.outcome is Outcome.ACCEPTED:
+        return Decision(settlement=_to(delivery, DeliveryState.ACCEPTED, attempt), verdict=verdict)
     words = words_of(receipt)
     match receipt.outcome:
-        case Outcome.ACCEPTED:
-            return Decision(settlement=_to(delivery, DeliveryState.ACCEPTED, attempt), verdict=verdict)
         case Outcome.REFUSED:
             return _refuse(delivery, attempt, words, verdict, suppress=receipt.suppress)
         case Outcome.DEFERRED:

@@ -17,6 +17,7 @@ from newsletter.crew import frames
 from newsletter.crew.blackbox import BlackBox, Fate
 from newsletter.crew.desk import Desk
 from newsletter.crew.frames import Answer, Asked, Dealt, Setup
+from newsletter.errors import TransportError
 from newsletter.model import Delivery
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Worker(threading.Thread):
         self._claimed: set[int] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[Any, Any] | None = None
-        self._sending = threading.Lock()  # answers from this thread, orders from the caller's
+        self._orders: Channel[Any, Any] | None = None
         self._done = False
 
     def run(self) -> None:
@@ -69,10 +70,10 @@ class Worker(threading.Thread):
 
     def order(self, what: str) -> None:
         """Tell the process to stop, or to cut its connections."""
-        channel = self._channel
-        if channel is not None:
-            with contextlib.suppress(OSError), self._sending:
-                channel.send(what)
+        orders = self._orders
+        if orders is not None:
+            with contextlib.suppress(OSError):
+                orders.send_bytes(what.encode())
 
     def kill(self) -> None:
         """End the process at once, if it has not ended."""
@@ -80,19 +81,19 @@ class Worker(threading.Thread):
             self._process.kill()
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            box = self._box.handle[0] if self._box is not None else -1
-            handles = [theirs.fileno(), *([box] if box >= 0 else [])]
-            command = [sys.executable, "-m", "newsletter.crew.process", str(theirs.fileno()), str(box)]
-            self._process = subprocess.Popen(command, pass_fds=handles, stdin=subprocess.DEVNULL)
-        self._channel = Channel(ours.detach())
+        (ours, theirs), (orders, obeyed) = socket.socketpair(), socket.socketpair()
+        with theirs, obeyed:
+            handles = [theirs.fileno(), obeyed.fileno(), self._box.handle[0] if self._box is not None else -1]
+            command = [sys.executable, "-m", "newsletter.crew.process", *map(str, handles)]
+            passed = [one for one in handles if one >= 0]
+            self._process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL)
+        self._channel, self._orders = Channel(ours.detach()), Channel(orders.detach())
         self._channel.send(sys.path)
         self._channel.send(self._setup)
 
     def _answer(self) -> None:
         assert self._channel is not None
-        asked: Asked = self._channel.recv()
+        asked = Asked(*frames.unpack(self._channel.recv_bytes()))
         for row in asked.settled:
             receipt = frames.unpack_receipt(row)
             self._claimed.discard(receipt.key)
@@ -105,11 +106,10 @@ class Worker(threading.Thread):
         for what, argument in asked.notes:
             self._note(what, argument)
         claimed = self._desk.intend(asked.intents) if asked.intents else ()
-        mine = [key for key in asked.intents if key in claimed]
+        mine = frozenset(asked.intents).intersection(claimed)
         self._claimed.update(mine)
-        answer = Answer(mine, [self._deal(most, server) for most, server in asked.wants])
-        with self._sending:
-            self._channel.send(answer)
+        answer = Answer(mine, [tuple(self._deal(*want)) for want in asked.wants])
+        self._channel.send_bytes(frames.pack(answer))
 
     def _deal(self, most: int, server: str) -> Dealt:
         if not most:
@@ -130,9 +130,13 @@ class Worker(threading.Thread):
             notes: dict[str, Callable[[Any], None]] = {
                 "opened": self._desk.opened,
                 "hold": lambda said: self._desk.hold(*said),
-                "give_up": self._desk.give_up,
+                "give_up": self._give_up,
             }
             notes[what](argument)
+
+    def _give_up(self, said: tuple[str, str, str, bool]) -> None:
+        what, where, remedy, lasting = said
+        self._desk.give_up(TransportError(what, where=where, remedy=remedy, lasting=lasting))
 
     def _bury(self) -> None:
         """Make sure that the process has ended, and have settled what it never told of."""
@@ -143,8 +147,9 @@ class Worker(threading.Thread):
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        if self._channel is not None:
-            self._channel.close()
+        for channel in (self._channel, self._orders):
+            if channel is not None:
+                channel.close()
         if self._done and not self._claimed:
             return
         known = self._read_box()

@@ -28,6 +28,7 @@ from newsletter.digest.notices import (
     compose_notice,
 )
 from newsletter.digest.rendering import template_names, tongue_of
+from newsletter.digest.variants import Known
 from newsletter.digest.wording import day
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Design",
     "Digest",
     "Frozen",
+    "Known",
     "Looks",
     "MailSettings",
     "Mailer",

@@ -21,7 +21,7 @@ from newsletter.digest.rendering import tongue_of
 from newsletter.digest.slots import NONCHARACTERS
 from newsletter.digest.templates import TemplateSet
 from newsletter.digest.tracing import Values
-from newsletter.digest.variants import Variants
+from newsletter.digest.variants import Known, Variants
 from newsletter.model import Issue, Message, Reader
 
 _LONGEST_LOCAL = 64  # octets of a local part, RFC 5321 §4.5.3.1.1
@@ -66,15 +66,19 @@ class Mailer:
         templates: TemplateSet,
         settings: MailSettings,
         guard: AbstractContextManager[object] | None = None,
+        known: Known | None = None,
     ) -> None:
-        """Prepare all that is the same for everybody; `templates` are those that are frozen with the issue."""
+        """Prepare all that is the same for everybody; `templates` are those that are frozen with the issue.
+
+        `known` is what another process had rendered of it.
+        """
         self.issue = issue
         self.settings = settings
         self._frozen = frozen
         boundary = f"=_{hashlib.sha256(f'{issue.id} {issue.sha256}'.encode()).hexdigest()[:28]}"
         start, end = f"--{boundary}\r\n", f"--{boundary}--\r\n".encode()
         around = (start + _PART.format("plain")).encode(), (start + _PART.format("html")).encode(), end
-        self._variants = Variants(frozen, templates, around, guard)
+        self._variants = Variants(frozen, templates, around, guard, known)
         self._domain = _domain(settings.sender, "sender")
         self._bounce = _domain(f"b@{settings.bounce_domain}", "bounce_domain")
         self._seed = f"{settings.list_id} {issue.number} ", f" {issue.sha256}"
@@ -90,10 +94,9 @@ class Mailer:
 
     def __call__(self, reader: Reader) -> Message:
         """Return the message for one reader."""
-        settings, number = self.settings, reader.subscriber_id
+        number = reader.subscriber_id
         recipient = headers.ascii_address(reader.address, f"subscriber {number}")
-        token = self._token(tokens.Purpose.UNSUBSCRIBE, f"{number}.{settings.newsletter}")
-        page = f"{settings.web_url}u/{token}"
+        token, page = self._unsubscribing(number)
         fields = (
             headers.mailbox("To", recipient, reader.name),
             headers.tokens("Message-ID", self._message_id(number)),
@@ -117,6 +120,21 @@ class Mailer:
             cast(EmailMessage, part).get_content().replace("\r\n", "\n") for part in message.iter_parts()
         )
         return page, text
+
+    @property
+    def known(self) -> Known | None:
+        """What was rendered so far, for another process, if readers share it."""
+        return self._variants.known
+
+    def know(self, reader: Reader) -> None:
+        """Render what a reader shares with others, if anything, unless it is known."""
+        if self.known is not None:
+            self._variants.segments(self._values(reader, self._unsubscribing(reader.subscriber_id)[1]))
+
+    def _unsubscribing(self, number: int) -> tuple[str, str]:
+        settings = self.settings
+        token = self._token(tokens.Purpose.UNSUBSCRIBE, f"{number}.{settings.newsletter}")
+        return token, f"{settings.web_url}u/{token}"
 
     def _token(self, purpose: tokens.Purpose, subject: str) -> str:
         return tokens.make(self.settings.keys, purpose, subject)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from newsletter.digest import slots
@@ -34,7 +35,7 @@ class Rendered:
     text: Pieces
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Tree:
     """The questions that follow from the outcomes so far, for one way of speaking."""
 
@@ -46,6 +47,15 @@ class _Tree:
         while outcomes in self.questions:
             outcomes += (self.questions[outcomes](values),)
         return outcomes
+
+
+@dataclass(slots=True)
+class Known:
+    """What was found and made so far, for one issue; it pickles."""
+
+    trees: dict[object, _Tree] = field(default_factory=dict)
+    tongues: dict[tuple[str, str], _Tree] = field(default_factory=dict)
+    kept: OrderedDict[tuple[_Tree, Outcomes], Segments] = field(default_factory=OrderedDict)
 
 
 class Variants:
@@ -61,22 +71,30 @@ class Variants:
         templates: TemplateSet,
         around: tuple[bytes, bytes, bytes],
         guard: AbstractContextManager[object] | None = None,
+        known: Known | None = None,
     ) -> None:
         """Take an issue; `around` is what stands before the text part, between the two, and behind the HTML.
 
-        Where several threads ask, `guard` is the lock under which one of them looks and renders at a time.
+        Where several threads ask, `guard` is the lock under which one of them looks and renders at a time. `known` is
+        what another process knew of the same issue.
         """
         self._frozen = frozen
         self._templates = templates
         self._around = around
-        self._words = slots.words(seed_of(frozen))
-        self._traceable = not any(untraceable(templates.trees))
-        self._trees: dict[object, _Tree] = {}
-        self._tongues: dict[tuple[str, str], _Tree] = {}
-        self._kept: OrderedDict[tuple[int, Outcomes], Segments] = OrderedDict()
+        self._traceable = known is not None or not any(untraceable(templates.trees))
+        self._known = known or Known()
         self._guard = guard or nullcontext()
         self.alone = 0
         self.rendered = 0
+
+    @property
+    def known(self) -> Known | None:
+        """What others may be given, if readers share renderings."""
+        return self._known if self._traceable else None
+
+    @cached_property
+    def _words(self) -> dict[str, str]:
+        return slots.words(seed_of(self._frozen))
 
     def body(self, values: Values) -> bytes:
         """Return the encoded body of the message for one reader."""
@@ -89,11 +107,11 @@ class Variants:
             if not self._traceable:
                 self.alone += 1
                 return self._compile(self._alone(tree, values))
-            key = (id(tree), tree.ask(values))
-            found = self._kept.get(key)
+            key = (tree, tree.ask(values))
+            found = self._known.kept.get(key)
             if found is None:
                 return self._make(tree, values)
-            self._kept.move_to_end(key)
+            self._known.kept.move_to_end(key)
             return found
 
     def render(self, values: Values) -> Rendered:
@@ -104,22 +122,23 @@ class Variants:
 
     def _tree(self, values: Values) -> _Tree:
         spoken = (values["language"], values["timezone"])
-        tree = self._tongues.get(spoken)
+        tree = self._known.tongues.get(spoken)
         if tree is None:
             material, plan = self._frozen.material, self._frozen.plan
             tongue = tongue_of(material.looks, *spoken)
             key = (tongue.language, days(material, plan, tongue.timezone))
-            tree = self._trees.setdefault(key, _Tree(tongue))
-            if len(self._tongues) >= _TONGUES:
-                self._tongues.clear()
-            self._tongues[spoken] = tree
+            tree = self._known.trees.setdefault(key, _Tree(tongue))
+            if len(self._known.tongues) >= _TONGUES:
+                self._known.tongues.clear()
+            self._known.tongues[spoken] = tree
         return tree
 
     def _make(self, tree: _Tree, values: Values) -> Segments:
         segments = self._compile(self._trace(tree, values))
-        self._kept[id(tree), tree.ask(values)] = segments
-        if len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
+        kept = self._known.kept
+        kept[tree, tree.ask(values)] = segments
+        if len(kept) > _MOST:
+            kept.popitem(last=False)
         return segments
 
     def _view(self, tongue: Tongue) -> View:

@@ -151,7 +151,7 @@ _FREEZE = text(
 def due(tx: Tx, issue_id: int, *, after: int, now: datetime, limit: int) -> list[Delivery]:
     """Return deliveries that may be tried now, in the order of subscribers behind `after`."""
     query = (
-        select(deliveries)
+        select(*_ROW)
         .where(
             deliveries.c.issue_id == issue_id,
             deliveries.c.subscriber_id > after,
@@ -203,7 +203,7 @@ def account(tx: Tx, issue_id: int) -> Account:
 
 def listed(tx: Tx, issue_id: int) -> Iterator[Delivery]:
     """Give every delivery of an issue, in the order of subscribers."""
-    query = select(deliveries).where(deliveries.c.issue_id == issue_id).order_by(deliveries.c.subscriber_id)
+    query = select(*_ROW).where(deliveries.c.issue_id == issue_id).order_by(deliveries.c.subscriber_id)
     return (delivery_of(row) for row in tx.execute(query))
 
 
@@ -277,13 +277,46 @@ def attempt_of(row: Row[Any]) -> Attempt:
     return Attempt(**{name: getattr(row, name) for name in _SAID})
 
 
-def delivery_of(row: Row[Any]) -> Delivery:
-    """Make a noun of a row."""
-    names = ("subscriber_id", "address", "name", "language", "timezone", "since", "revision")
-    rest = ("issue_id", "state", "attempts", "not_before", "reason", "presumed", "epoch")
+_ROW = (
+    deliveries.c.subscriber_id,
+    deliveries.c.address,
+    deliveries.c.name,
+    deliveries.c.language,
+    deliveries.c.timezone,
+    deliveries.c.since,
+    deliveries.c.revision,
+    deliveries.c.issue_id,
+    deliveries.c.state,
+    deliveries.c.attempts,
+    deliveries.c.not_before,
+    deliveries.c.reason,
+    deliveries.c.presumed,
+    deliveries.c.epoch,
+)
+
+
+def delivery_of(row: Row[*tuple[Any, ...]]) -> Delivery:
+    """Make a noun of a row of `_ROW`."""
+    values = tuple(row)
+    number, address, name, language, timezone, since, revision, *rest = values
+    issue_id, state, attempts, not_before, reason, presumed, epoch = rest
     return Delivery(
-        reader=Reader(**{name: getattr(row, name) for name in names}),
-        **{name: getattr(row, name) for name in rest},
+        reader=Reader(
+            subscriber_id=number,
+            address=address,
+            name=name,
+            language=language,
+            timezone=timezone,
+            since=since,
+            revision=revision,
+        ),
+        issue_id=issue_id,
+        state=state,
+        attempts=attempts,
+        not_before=not_before,
+        reason=reason,
+        presumed=presumed,
+        epoch=epoch,
     )
 
 

@@ -7,6 +7,7 @@ takes a TransportContext and returns a Transport. One Transport object is one co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
@@ -25,7 +26,8 @@ class Capabilities:
     `max_size` in bytes (0: no limit known), `window` the most messages taken and not answered at any time,
     `idempotent` when a resend under the same key is not a second copy
     (true or false already before the transport is entered), `announces` when it tells `Announced` messages before the
-    end of one may be written, `server` which one it is that receipts will name: each has a pace of its own.
+    end of one may be written, `yields` when it lets others work, as `Shared` messages offer, whenever it waits in
+    `send`, `server` which one it is that receipts will name: each has a pace of its own.
     """
 
     smtputf8: bool = False
@@ -35,6 +37,7 @@ class Capabilities:
     dsn: bool = False
     window: int = 1
     announces: bool = False
+    yields: bool = False
     server: str = ""
 
 
@@ -109,6 +112,15 @@ class Announced(Protocol):
         ...
 
 
+@runtime_checkable
+class Shared(Protocol):
+    """Messages of one connection among several of which one works at a time: who only waits lets another."""
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """Let another work while the block runs."""
+        ...
+
+
 class Supply:
     """Messages as a transport with a window takes them: an error of theirs waits for what is on its way."""
 
@@ -116,6 +128,7 @@ class Supply:
         self._messages = iter(messages)
         self._paced = messages if isinstance(messages, Paced) else None
         self._announced = messages if isinstance(messages, Announced) else None
+        self._shared = messages if isinstance(messages, Shared) else None
         self._ended = False
         self._error: BaseException | None = None
 
@@ -127,6 +140,10 @@ class Supply:
         """Announce that the end of a message's data is about to be written."""
         if self._announced is not None:
             self._announced.ending(key)
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """Let other connections work while the block runs."""
+        return nullcontext() if self._shared is None else self._shared.waiting()
 
     def is_over(self) -> bool:
         """Tell whether no more will come."""

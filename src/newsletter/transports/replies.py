@@ -184,10 +184,15 @@ def verdict_of(receipt: Receipt) -> Verdict:
         judged = judge(receipt.stage, Reply(receipt.code, receipt.enhanced, receipt.text))
         if judged.outcome is receipt.outcome:
             return judged
-    return {
-        Outcome.ACCEPTED: TAKEN,
-        Outcome.DEFERRED: LATER,
-        Outcome.REFUSED: Verdict(Blame.RECIPIENT, Outcome.REFUSED, suppress=receipt.suppress),
-        Outcome.UNKNOWN: DOUBT,
-        Outcome.NOT_SENT: LOST_CONNECTION,
-    }[receipt.outcome]
+    if receipt.outcome is Outcome.REFUSED and receipt.suppress:
+        return BAD_ADDRESS
+    return _VERDICTS[receipt.outcome]
+
+
+_VERDICTS = {
+    Outcome.ACCEPTED: TAKEN,
+    Outcome.DEFERRED: LATER,
+    Outcome.REFUSED: REJECTED,
+    Outcome.UNKNOWN: DOUBT,
+    Outcome.NOT_SENT: LOST_CONNECTION,
+}

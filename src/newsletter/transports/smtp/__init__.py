@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +47,7 @@ class SmtpTransport:
         self._timeouts = timeouts
         self._wire: Wire | None = None
         self._talk: Conversation | None = None
+        self._waiting: Callable[[], AbstractContextManager[object]] = nullcontext
         self._carried = 0
         self._proven = False  # the server has taken a message
         self._aborted = False
@@ -91,6 +93,9 @@ class SmtpTransport:
     def send(self, messages: Iterable[Message]) -> Iterator[Receipt]:
         """Carry messages, each taken only when the connection stands ready for it."""
         supply = Supply(messages)
+        self._waiting = supply.waiting
+        if self._wire is not None:
+            self._wire.waiting = supply.waiting
         try:
             while True:
                 talk = self._talk
@@ -129,6 +134,7 @@ class SmtpTransport:
 
     def _connect(self) -> None:
         wire = self._wire = Wire(self._local_hostname, self._timeouts)
+        wire.waiting = self._waiting
         if self._aborted:  # while the one before was left
             wire.abort(doubt=True)
         self._talk = None
@@ -161,6 +167,7 @@ class SmtpTransport:
             dsn="dsn" in features,
             window=window_of(features),
             announces=True,
+            yields=True,
             server=self._name,
         )
         self._talk = Conversation(wire, self._capabilities, self._name)

@@ -16,7 +16,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
 
 from newsletter.model import Stage
@@ -64,6 +65,7 @@ class Wire(smtplib.SMTP):
         self.stage = Stage.CONNECT
         self.unanswered = 0  # messages whose end was (perhaps) written and whose answer was not read
         self.left = 0  # octets of the last write that were certainly not written
+        self.waiting: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self._named = bool(local_hostname)
         self._timeouts = timeouts
         self._read_by = self._write_by = 0.0
@@ -285,7 +287,8 @@ class Wire(smtplib.SMTP):
 
     def _call(self, host: str, port: int) -> socket.socket:
         """Connect to the first address of a host that answers; each may take its share of the stage's time."""
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with self.waiting():
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         error: OSError = OSError("the server has no address")
         for left, (family, kind, protocol, _, address) in zip(
             range(len(addresses), 0, -1), addresses, strict=True
@@ -368,7 +371,11 @@ class Wire(smtplib.SMTP):
         self._dry = False
         left = until - time.monotonic()
         self._poll.register(self.sock, what)
-        if left <= 0 or not (ready := self._poll.poll(left * 1000)):
+        if left <= 0:
+            raise self._late()
+        with self.waiting():
+            ready = self._poll.poll(left * 1000)
+        if not ready:
             raise self._late()
         return ready[0][1]
 
