@@ -19,7 +19,8 @@ class Feed:
 
     `site` is the publication's URL with a final slash, `page` the page that the feed is about; `atom`, `rss`
     and `json` are its own addresses. `began` is its `updated` while there is nothing in it. `generator` is
-    the version that is told, empty to tell nothing.
+    the version that is told, empty to tell nothing. `previous` is the address of the newest archive, and
+    `archived` says that the document is an archive itself (RFC 5005 §4).
     """
 
     id: str
@@ -41,6 +42,8 @@ class Feed:
     generator: str = ""
     publish_addresses: bool = False
     deleted: tuple[Deleted, ...] = ()
+    previous: str = ""
+    archived: bool = False
 
 
 def updated(feed: Feed, entries: Sequence[Entry]) -> datetime:

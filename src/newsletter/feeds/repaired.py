@@ -25,6 +25,7 @@ from newsletter.model import Author, Relation
 
 ATOM = "http://www.w3.org/2005/Atom"
 CONTENT = "http://purl.org/rss/1.0/modules/content/"
+HISTORY = "http://purl.org/syndication/history/1.0"
 DC = "http://purl.org/dc/elements/1.1/"
 MEDIA = "http://search.yahoo.com/mrss/"
 THREAD = "http://purl.org/syndication/thread/1.0"
@@ -49,11 +50,15 @@ class Repairs(BaseExtension):  # type: ignore[misc]  # feedgen has no types
             namespaces["thr"] = THREAD
         if any(entry.pictures or entry.thumbnail for entry in self.entries):
             namespaces["media"] = MEDIA
+        if self.feed.archived:
+            namespaces["fh"] = HISTORY
         return namespaces
 
     def extend_atom(self, feed: Any) -> Any:
-        """Write the feed's own instant and its tombstones (RFC 6721)."""
+        """Write the feed's own instant, that it is an archive (RFC 5005), and its tombstones (RFC 6721)."""
         feed.find("updated").text = rfc3339(updated(self.feed, self.entries))
+        if self.feed.archived:
+            etree.SubElement(feed, f"{{{HISTORY}}}archive")
         for gone in self.feed.deleted:
             attributes = {"ref": legal(gone.id).strip(), "when": rfc3339(gone.when)}
             etree.SubElement(feed, f"{{{TOMBSTONES}}}deleted-entry", attributes, {"at": TOMBSTONES})

@@ -75,7 +75,8 @@ def main_feed(config: Config) -> Feed:
 def part_feed(main: Feed, folder: str, title: str, page: str, *, subtitle: str = "") -> Feed:
     """Return the description of a feed of some posts, or of issues, under `feeds/FOLDER/`."""
     identity = main.id.removesuffix("all") + folder
-    return _addressed(replace(main, id=identity, title=title, page=page, subtitle=subtitle), f"{folder}/")
+    part = replace(main, id=identity, title=title, page=page, subtitle=subtitle, previous="")
+    return _addressed(part, f"{folder}/")
 
 
 def _addressed(feed: Feed, folder: str) -> Feed:
