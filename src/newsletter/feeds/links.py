@@ -6,10 +6,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Protocol
 from urllib.parse import quote
 
 from newsletter.feeds.text import web_link
-from newsletter.model import Issue, Post
+from newsletter.model import Issue
 
 _SEPARATORS = re.compile(r"[\s_-]+")
 _LIMIT = 80  # bytes of a slug, so that no file system refuses it
@@ -36,7 +37,16 @@ def unique_tags(tags: Sequence[str]) -> list[str]:
     return list({word_slug(tag): tag for tag in reversed(tags)}.values())[::-1]
 
 
-def post_page(site: str, post: Post) -> str:
+class Addressed(Protocol):
+    """What has a page of its own, here or elsewhere: a post, or a line about it."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def slug(self) -> str: ...
+
+
+def post_page(site: str, post: Addressed) -> str:
     """Return a post's canonical page."""
     return web_link(post.url) or f"{site}posts/{quote(post.slug)}/"
 
