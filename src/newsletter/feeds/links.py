@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 from urllib.parse import quote
@@ -16,6 +17,7 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 _LIMIT = 80  # bytes of a slug, so that no file system refuses it
 
 
+@lru_cache(maxsize=4096)
 def word_slug(word: str) -> str:
     """Return the folder name of a tag or an author: lower-case letters and digits of any script, hyphens.
 

@@ -7,6 +7,7 @@ Of every post a line is read; a document whose key is that of the file there is 
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -83,6 +84,7 @@ def _publish(tx: Tx, config: Config, tree: Tree, *, every: bool) -> tuple[set[st
     from newsletter.publish.rendering import rendering
     from newsletter.publish.syndication import Syndication, remembered, to_remember
 
+    gc.disable()  # the lines of ten thousand posts hold no cycles, and would be walked again and again
     read = facts.read(tx, tombstones=TOMBSTONES)
     marks = Marks(read, config.publication.url)
     works = Works(config, read, marks, Settings(config), Shelf(tx, marks, main_feed(config)))
@@ -94,6 +96,7 @@ def _publish(tx: Tx, config: Config, tree: Tree, *, every: bool) -> tuple[set[st
     gate = Gate(tree.same, remembered(works, notes.get("refused", [])))
     fed = Syndication(works, gate, main, parts if config.feeds.tags else [], letters)
     fed.plan(first)
+    gc.enable()
     if plan.stale or first.stale:
         stale = {path for document in (*plan.stale, *first.stale) for path in document.paths}
         tree.begin(stale | {OUTLINE})

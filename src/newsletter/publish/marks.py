@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -30,19 +30,22 @@ def hashed(*parts: object) -> str:
 class Marks:
     """What each live post looks like wherever it appears: its digest, and those of posts that it refers to.
 
-    `told` are the numbers of live posts that a post refers to, by its own number.
+    `told` are the numbers of live posts that a post refers to, by its own number; `months` the months of posts as
+    the addresses of listings and archives have them.
     """
 
     facts: Facts
     site: str
     by_seq: dict[int, PostFact] = field(default_factory=dict)
     told: dict[int, list[int]] = field(default_factory=dict)
+    months: dict[int, str] = field(default_factory=dict)
     _marks: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Settle which post each reference leads to."""
         self.by_seq = {post.seq: post for post in self.facts.posts}
         self._marks = {post.seq: post.digest for post in self.facts.posts}
+        self.months = _months(self.facts.posts)
         by_id = {post.id: post for post in self.facts.posts} if self.facts.references else {}
         by_page: dict[str, PostFact] = {}
         for seq, references in self.facts.references.items():
@@ -62,7 +65,14 @@ class Marks:
     def of(self, posts: Iterable[PostFact]) -> str:
         """Return the marks of some posts, in their order."""
         marks = self._marks
-        return " ".join([f"{marks[post.seq]}" for post in posts])
+        return " ".join([marks[post.seq] for post in posts])
+
+    def by_month(self, posts: Iterable[PostFact]) -> dict[str, list[PostFact]]:
+        """Return posts by their months, in their order."""
+        months: dict[str, list[PostFact]] = {}
+        for post in posts:
+            months.setdefault(self.months[post.seq], []).append(post)
+        return months
 
     def __getitem__(self, seq: int) -> str:
         """Return the mark of one post."""
@@ -95,6 +105,7 @@ class Settings:
         return hashed(self.feeds, self._config.theme.model_dump_json(), *map(hash_folder, folders))
 
 
+@cache
 def _program() -> str:
     package = Path(newsletter.__file__).parent
     return hashed(newsletter.__version__, *(hash_folder(package / name, "*.py") for name in _MAKERS))
@@ -116,6 +127,13 @@ def key_of(post: PostFact) -> str:
     return f"{post.source}: {post.source_key}"
 
 
-def month_of(post: PostFact) -> str:
-    """Return the month of a post, as the addresses of listings and archives have it."""
-    return feeds.month_of(post.published)
+def _months(posts: Iterable[PostFact]) -> dict[int, str]:
+    """Return the month of each post; the store's instants are in UTC, so that there are few to write out."""
+    written: dict[tuple[int, int], str] = {}
+    months = {}
+    for post in posts:
+        month = (post.published.year, post.published.month)
+        if month not in written:
+            written[month] = feeds.month_of(post.published)
+        months[post.seq] = written[month]
+    return months

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from newsletter.config import Config
 from newsletter.errors import InputError
 from newsletter.feeds import Feed
 from newsletter.model import Finding, Issue
-from newsletter.publish.marks import hash_folder, hashed, key_of, mark_of_issue, month_of
+from newsletter.publish.marks import hash_folder, hashed, key_of, mark_of_issue
 from newsletter.publish.parts import Part
 from newsletter.publish.plan import Document, Plan, Works
 from newsletter.publish.reading import announced, asset, main_feed, site
@@ -64,12 +64,13 @@ class Rendering:
         own = [post for post in self.works.facts.posts if post.own_page and post.slug]
         marks, pages_key = self.works.marks, self.works.settings.pages
         for post, newer, older in zip(own, [None, *own], [*own[1:], None], strict=False):
-            seqs = [one.seq for one in (post, newer, older) if one]
             path = f"posts/{post.slug}/index.html"
-            around = [marks[one.seq] if one else "" for one in (post, newer, older)]
-            key = hashed(pages_key, *around)
-            draw = partial(self._post, post, newer, older)
-            if not plan.add(Document(path, key, partial(self._drawn, draw), seqs)):
+            around = [one for one in (post, newer, older) if one]
+            key = hashed(pages_key, newer is None, marks.of(around))
+            if plan.keep(path, key):
+                continue
+            draw = partial(self._drawn, partial(self._post, post, newer, older))
+            if not plan.add(Document(path, key, draw, [one.seq for one in around])):
                 rule = f"its page {path} is another post's"
                 remedy = "Give it another slug"
                 plan.refused.append(Finding(where=key_of(post), place=path, rule=rule, remedy=remedy))
@@ -109,10 +110,7 @@ class Rendering:
         titled: Sequence[str] = (),
     ) -> None:
         """Plan a listing of the newest posts, and of a long one each month's."""
-        by_month: dict[str, list[PostFact]] = {}
-        if len(posts) > pages.LISTED:
-            for post in posts:
-                by_month.setdefault(month_of(post), []).append(post)
+        by_month = self.works.marks.by_month(posts) if len(posts) > pages.LISTED else {}
         for month, some in by_month.items():
             path = f"{folder}/{month.replace('-', '/')}/index.html"
             self._plan_list(plan, path, some, partial(draw, month=month), titled)
@@ -158,7 +156,7 @@ class Rendering:
 
 def rendering(works: Works, parts: list[Part], letters: dict[str, Feed]) -> Rendering:
     """Return the pages of a publication, which announce the main feed and those of issues."""
-    env = environment(works.config.templates)
+    env = _environment(works.config.templates, works.settings.pages)
     name, style = pages.stylesheet(env, works.config.theme.model_dump())
     shown = (announced(main_feed(works.config)), *map(announced, letters.values()))
 
@@ -166,6 +164,12 @@ def rendering(works: Works, parts: list[Part], letters: dict[str, Feed]) -> Rend
         return render(env, page.template, **page.values).encode()
 
     return Rendering(works, draw, parts, letters, site(works.config, name, shown), style)
+
+
+@lru_cache(maxsize=1)
+def _environment(folder: Path, key: str) -> Any:
+    """Return the templates, compiled as they are used; the same while no file of theirs changes."""
+    return environment(folder)
 
 
 # Pictures

@@ -18,7 +18,7 @@ from newsletter.checks.feeds import check_atom
 from newsletter.feeds import Entry, Feed
 from newsletter.model import Finding, Issue
 from newsletter.publish.gate import FORMS, Check, Gate, Item, Make
-from newsletter.publish.marks import hashed, key_of, mark_of_issue, month_of
+from newsletter.publish.marks import hashed, key_of, mark_of_issue
 from newsletter.publish.parts import Part
 from newsletter.publish.plan import OUTLINE, Document, Plan, Works
 from newsletter.store.facts import PostFact
@@ -73,10 +73,8 @@ class Syndication:
 
     def _plan_archives(self, plan: Plan, posts: Sequence[PostFact]) -> Feed:
         """Plan the archives of closed months; return the main feed, which leads to the newest of them."""
-        months: dict[str, list[PostFact]] = {}
-        for post in posts:
-            months.setdefault(month_of(post), []).append(post)
-        instants = [max(post.published, post.updated) for post in posts]
+        months = self.works.marks.by_month(posts)
+        instants = [instant for post in posts for instant in (post.published, post.updated)]
         instants += [gone.when for gone in self.main.deleted]
         closed = feeds.archives(self.main, months, max(instants)) if instants else []
         for one in closed:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from newsletter.publish.files import TEMPORARY, commit, is_safe, stage, sync_folder
+from newsletter.publish.files import TEMPORARY, commit, is_safe, stage
 from newsletter.publish.manifest import UNKNOWN, Manifest
 
 __all__ = ["Tree", "is_safe"]
 
-_BATCH, _BYTES = 256, 32_000_000  # files and bytes that are synced together
+_BATCH, _BYTES = 1_000, 32_000_000  # files and bytes that are synced together
 
 
 @dataclass(slots=True)
@@ -29,7 +29,8 @@ class Tree:
     _staged: list[tuple[Path, Path]] = field(default_factory=list)
     _entries: dict[str, str] = field(default_factory=dict)
     _bytes: int = 0
-    _folders: set[Path] = field(default_factory=set)
+    _changed: set[Path] = field(default_factory=set)  # folders to be synced
+    _touched: set[Path] = field(default_factory=set)  # and those that were
 
     def open(self) -> None:
         """Read the manifest and make the folder."""
@@ -93,8 +94,9 @@ class Tree:
         """Put what was staged in its place."""
         staged, entries = self._staged, self._entries
         self._staged, self._entries, self._bytes = [], {}, 0
-        commit(staged)
-        self._folders.update(target.parent for _, target in staged)
+        commit(staged, self._changed)
+        self._touched.update(self._changed, (target.parent for _, target in staged))
+        self._changed = set()
         self.manifest.made |= entries
 
     def abandon(self) -> None:
@@ -107,11 +109,9 @@ class Tree:
 
         Those are looked for in the folders that were touched and in the root, or `everywhere`.
         """
-        self.flush()
         for path in sorted(self.manifest.made.keys() - wanted):
             self._remove(path)
-        for folder in sorted(self._folders):
-            sync_folder(folder)
+        self.flush()
         self.manifest.save()
         return sorted(self.foreign.union(self._others(everywhere or self.manifest.crashed)))
 
@@ -120,7 +120,7 @@ class Tree:
         if target.is_file() or target.is_symlink():
             target.unlink()
             self.removed.append(path)
-            self._folders.add(target.parent)
+            self._changed.add(target.parent)
             self._prune(target.parent)
         del self.manifest.made[path]
 
@@ -128,7 +128,7 @@ class Tree:
         if not folder.is_dir():
             self._make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
-            self._folders.add(folder.parent)
+            self._changed.add(folder.parent)
 
     def _prune(self, folder: Path) -> None:
         while folder != self.public and self.public in folder.parents:
@@ -136,16 +136,16 @@ class Tree:
                 folder.rmdir()
             except OSError:
                 return  # it still holds something
-            self._folders.discard(folder)
+            self._changed.discard(folder)
             folder = folder.parent
-            self._folders.add(folder)
+            self._changed.add(folder)
 
     def _others(self, everywhere: bool) -> Iterable[str]:
         """Yield the files that are not ours; what a crash left half written is removed: we hold the lock."""
         if everywhere:
             walked = ((Path(folder), names) for folder, _, names in os.walk(self.public))
         else:
-            walked = ((folder, _files(folder)) for folder in sorted({*self._folders, self.public}))
+            walked = ((folder, _files(folder)) for folder in sorted({*self._touched, self.public}))
         for folder, names in walked:
             for name in names:
                 path = folder / name

@@ -81,19 +81,19 @@ def _posts(tx: Tx) -> list[PostFact]:
     columns = (digest if name == "digest" else _POSTS[name] for name in PostFact._fields)
     newest = (_POSTS.published.desc(), _POSTS.seq.desc())
     rows = tx.execute(select(*columns).where(_POSTS.state == PostState.LIVE).order_by(*newest))
-    return [PostFact._make(row) for row in rows]
+    return list(map(PostFact._make, rows.all()))
 
 
 def _hanging(tx: Tx, table: Any, *names: str) -> Iterable[Any]:
     """Return what hangs on posts in any state: leaving the others out would cost more than it saves."""
     columns = (table.c[name] for name in names)
-    return tx.execute(select(table.c.post_seq, *columns).order_by(table.c.post_seq, table.c.position))
+    return tx.execute(select(table.c.post_seq, *columns).order_by(table.c.post_seq, table.c.position)).all()
 
 
 def _words(rows: Iterable[Any]) -> dict[int, tuple[str, ...]]:
     found: dict[int, tuple[str, ...]] = {}
     for seq, word in rows:
-        found[seq] = (*found.get(seq, ()), word)
+        found[seq] = (*found[seq], word) if seq in found else (word,)
     return found
 
 
