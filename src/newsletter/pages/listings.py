@@ -16,7 +16,7 @@ from newsletter.pages.site import Discovery, NewsletterLink, Page, Site, frame
 
 NEWEST = 12  # posts on the home page
 ISSUES = 6  # and issues
-LISTED = 100  # posts on a listing; the months of a longer one have pages of their own
+LISTED = 60  # posts on a listing; the months of a longer one have pages of their own
 
 Months = Sequence[tuple[str, int]]  # as YYYY-MM, newest first, with how many posts each has
 
