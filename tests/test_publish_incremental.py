@@ -404,7 +404,10 @@ class Player:
             updated=when + timedelta(hours=len(text)),
             references=reference if told else (),
         )
-        (change if seq in self.stored else fill)(self.store, one if seq in self.stored else [one])  # type: ignore[operator]
+        if seq in self.stored:
+            change(self.store, one)
+        else:
+            fill(self.store, [one])
         self.stored.add(seq)
 
     def do_state(self, seq: int, state: PostState) -> None:

@@ -31,7 +31,7 @@ def _atom(feed: Feed, entries: Sequence[Entry]) -> bytes:
 
 def document(feed: Feed, entries: Sequence[Entry], links: list[dict[str, str]]) -> bytes:
     """Return an Atom document of a feed over all of the entries, with these links of its own."""
-    from newsletter.feeds.repaired import generator, person
+    from newsletter.feeds.repaired import filled, generator, person
 
     made = generator(feed, entries, rss=False)
     made.author(person(feed.author, feed.publish_addresses))
@@ -42,5 +42,4 @@ def document(feed: Feed, entries: Sequence[Entry], links: list[dict[str, str]]) 
         made.icon(web_link(feed.icon))
     if web_link(feed.logo):
         made.logo(web_link(feed.logo))
-    written: bytes = made.atom_str()
-    return written
+    return filled(made.atom_str(), feed, entries, rss=False)
