@@ -57,7 +57,7 @@ def every_page() -> list[Page]:
     return [
         pages.index_page(HERE, POSTS, [ISSUE]),
         pages.posts_page(HERE, POSTS),
-        pages.part_page(HERE, "tags/trade", "Trade", POSTS[:1], MAIN),
+        pages.part_page(HERE, pages.PartOfPosts(folder="tags/trade", title="Trade", feed=MAIN), POSTS[:1]),
         pages.issues_page(HERE, WEEKLY, [ISSUE], MAIN),
         pages.feeds_page(HERE, [MAIN], f"{SITE}feeds/feeds.opml"),
         pages.missing_page(HERE),

@@ -27,6 +27,7 @@ from newsletter.errors import InputError, OutsideError
 from newsletter.identity import PostState, weigh
 from newsletter.model import ContentNote, IssueState, Placement, Post, Reference, Relation
 from newsletter.publish import PublishReport, publish
+from newsletter.publish.manifest import Manifest
 from newsletter.publish.tree import Tree, is_safe
 from newsletter.store import Store, issues, posts
 
@@ -167,7 +168,7 @@ def test_only_what_changed_is_written(sqlite_store: Store, config: Config) -> No
             "feeds/authors/يوسف-الحدّاد/rss.xml",
             "feeds/authors/يوسف-الحدّاد/feed.json",
         )
-        for end in ("", ".gz")
+        for end in ("", ".gz", ".br")
     } | {"posts/post-6/index.html"}
 
 
@@ -422,12 +423,19 @@ def test_an_empty_publication_is_published(sqlite_store: Store, config: Config) 
     assert ids(config) == []
 
 
-def test_the_manifest_is_saved_before_a_new_file(tmp_path: Path) -> None:
-    tree = Tree(public=tmp_path / "public", manifest=tmp_path / "var/published.json")
+def test_what_is_written_is_noted_before(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path / "var/published.json")
+    tree = Tree(public=tmp_path / "public", manifest=manifest)
     tree.open()
-    assert tree.reserve(["a/b.txt"]) == set()
-    assert json.loads((tmp_path / "var/published.json").read_text()) == {"files": ["a/b.txt"]}
-    tree.write("a/b.txt", b"1", NOW)
-    tree.write("a/b.txt", b"2", NOW - timedelta(days=1))
+    tree.begin(["a/b.txt"])
+    assert tree.foreign == set()
+    assert manifest.begun.read_text() == "a/b.txt\n"
+    tree.put("a/b.txt", b"1", "one", NOW)
+    tree.flush()
+    tree.put("a/b.txt", b"2", "two", NOW - timedelta(days=1))
+    assert tree.finish({"a/b.txt"}, everywhere=True) == []
     assert (tmp_path / "public/a/b.txt").stat().st_mtime == NOW.timestamp() + 1
-    assert tree.finish() == []
+    assert tree.intact("a/b.txt", "two")
+    assert not tree.intact("a/b.txt", "tw")
+    assert not manifest.begun.exists()
+    assert json.loads(manifest.file.read_text()) == {"files": {"a/b.txt": "two 1"}, "notes": {}}

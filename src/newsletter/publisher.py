@@ -80,9 +80,9 @@ class Publisher:
         """Read the sources into the store."""
         return gathering.gather(self.store, self.config, now=now, only=only, dry_run=dry_run)
 
-    def publish(self, *, now: datetime) -> publishing.PublishReport:
-        """Write feeds and pages."""
-        return publishing.publish(self.store, self.config, now=now)
+    def publish(self, *, now: datetime, every: bool = False) -> publishing.PublishReport:
+        """Write feeds and pages; with `every`, make each anew and compare it with its file."""
+        return publishing.publish(self.store, self.config, now=now, every=every)
 
     # Issues
 

@@ -58,11 +58,12 @@ def _say_report(report: GatherReport) -> None:
 
 
 @click.command()
+@click.option("--all", "every", is_flag=True, help="Make every file anew and compare it with the one there.")
 @json_option
 @pass_context
-def publish(context: Context, as_json: bool) -> int:
+def publish(context: Context, every: bool, as_json: bool) -> int:
     """Write feeds and pages into public/: only bytes that changed."""
-    report = context.publisher.publish(now=datetime.now(UTC))
+    report = context.publisher.publish(now=datetime.now(UTC), every=every)
     if as_json:
         say_json(report)
     else:

@@ -4,6 +4,7 @@ A Feed says what a document is, entries are what stands in it, and each format i
 two to bytes: the same input gives the same bytes. feedgen is used here and nowhere else.
 """
 
+from newsletter.feeds.archives import Archive, archive, archive_url, archives, month_of
 from newsletter.feeds.atom import atom
 from newsletter.feeds.entry import Entry, entitled, entry_of_issue, entry_of_post
 from newsletter.feeds.feed import Feed, fit, newest, updated
@@ -13,8 +14,12 @@ from newsletter.feeds.opml import opml
 from newsletter.feeds.rss import rss
 
 __all__ = [
+    "Archive",
     "Entry",
     "Feed",
+    "archive",
+    "archive_url",
+    "archives",
     "atom",
     "author_page",
     "entitled",
@@ -24,6 +29,7 @@ __all__ = [
     "issue_page",
     "json_feed",
     "media_url",
+    "month_of",
     "newest",
     "opml",
     "post_page",

@@ -15,10 +15,8 @@ def atom(feed: Feed, entries: Sequence[Entry]) -> bytes:
 
 
 def _atom(feed: Feed, entries: Sequence[Entry]) -> bytes:
-    from newsletter.feeds.repaired import TYPES, generator, person
+    from newsletter.feeds.repaired import TYPES
 
-    made = generator(feed, entries, rss=False)
-    made.author(person(feed.author, feed.publish_addresses))
     links = [
         {"rel": "self", "type": TYPES["atom"], "href": feed.atom},
         {"rel": "alternate", "type": "text/html", "href": feed.page, "hreflang": feed.language},
@@ -26,6 +24,17 @@ def _atom(feed: Feed, entries: Sequence[Entry]) -> bytes:
         {"rel": "alternate", "type": TYPES["json"], "href": feed.json},
         *({"rel": "hub", "href": hub} for hub in feed.hubs),
     ]
+    if feed.previous:
+        links.append({"rel": "prev-archive", "type": TYPES["atom"], "href": feed.previous})
+    return document(feed, entries, links)
+
+
+def document(feed: Feed, entries: Sequence[Entry], links: list[dict[str, str]]) -> bytes:
+    """Return an Atom document of a feed over all of the entries, with these links of its own."""
+    from newsletter.feeds.repaired import filled, generator, person
+
+    made = generator(feed, entries, rss=False)
+    made.author(person(feed.author, feed.publish_addresses))
     made.link(links)
     if line(feed.subtitle):
         made.subtitle(line(feed.subtitle))
@@ -33,5 +42,4 @@ def _atom(feed: Feed, entries: Sequence[Entry]) -> bytes:
         made.icon(web_link(feed.icon))
     if web_link(feed.logo):
         made.logo(web_link(feed.logo))
-    document: bytes = made.atom_str()
-    return document
+    return filled(made.atom_str(), feed, entries, rss=False)

@@ -91,12 +91,12 @@ def entry_of_post(site: Site, post: Post) -> Entry:
     )
 
 
-def entitled(posts: Sequence[Post], site: Site) -> list[Post]:
+def entitled(posts: Sequence[Post], site: Site, told: Sequence[Post]) -> list[Post]:
     """Give each reference the title of the post it leads to, or what a listing says when that is hidden.
 
-    A reference to a post that is not among these keeps the words it was written with.
+    A reference to a post that is not among those `told` keeps the words it was written with.
     """
-    known = {post_page(site.site, post): post for post in posts} | {post.id: post for post in posts}
+    known = {post_page(site.site, post): post for post in told} | {post.id: post for post in told}
     return [
         replace(
             post,

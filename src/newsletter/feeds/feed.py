@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 from newsletter.feeds.entry import Entry
-from newsletter.model import Author, Deleted, Post
+from newsletter.model import Author, Deleted
 
 #: No document is larger while it holds more than one entry, in bytes.
 LARGEST = 250_000
@@ -19,7 +20,8 @@ class Feed:
 
     `site` is the publication's URL with a final slash, `page` the page that the feed is about; `atom`, `rss`
     and `json` are its own addresses. `began` is its `updated` while there is nothing in it. `generator` is
-    the version that is told, empty to tell nothing.
+    the version that is told, empty to tell nothing. `previous` is the address of the newest archive, and
+    `archived` says that the document is an archive itself (RFC 5005 §4).
     """
 
     id: str
@@ -41,15 +43,36 @@ class Feed:
     generator: str = ""
     publish_addresses: bool = False
     deleted: tuple[Deleted, ...] = ()
+    previous: str = ""
+    archived: bool = False
 
 
-def updated(feed: Feed, entries: Sequence[Entry]) -> datetime:
+class Changed(Protocol):
+    """What changed at some instant: an entry, a post, a line about one."""
+
+    @property
+    def updated(self) -> datetime: ...
+
+
+class Dated(Changed, Protocol):
+    """What `newest` decides by: a post, or a line about one."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def published(self) -> datetime: ...
+
+
+_P = TypeVar("_P", bound=Dated)
+
+
+def updated(feed: Feed, entries: Sequence[Changed]) -> datetime:
     """Return the instant of the newest entry change or deletion."""
     instants = [*(entry.updated for entry in entries), *(gone.when for gone in feed.deleted)]
     return max(instants, default=feed.began)
 
 
-def newest(posts: Sequence[Post], limit: int) -> list[Post]:
+def newest(posts: Sequence[_P], limit: int) -> list[_P]:
     """Return the posts that belong in a feed, newest published first.
 
     An older post that changed after the feed's oldest was published comes back (RFC 5005 §4.1), but those

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
+from typing import Protocol
 from urllib.parse import quote
 
 from newsletter.feeds.text import web_link
-from newsletter.model import Issue, Post
+from newsletter.model import Issue
 
 _SEPARATORS = re.compile(r"[\s_-]+")
 _LIMIT = 80  # bytes of a slug, so that no file system refuses it
 
 
+@lru_cache(maxsize=4096)
 def word_slug(word: str) -> str:
     """Return the folder name of a tag or an author: lower-case letters and digits of any script, hyphens.
 
@@ -36,7 +39,16 @@ def unique_tags(tags: Sequence[str]) -> list[str]:
     return list({word_slug(tag): tag for tag in reversed(tags)}.values())[::-1]
 
 
-def post_page(site: str, post: Post) -> str:
+class Addressed(Protocol):
+    """What has a page of its own, here or elsewhere: a post, or a line about it."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def slug(self) -> str: ...
+
+
+def post_page(site: str, post: Addressed) -> str:
     """Return a post's canonical page."""
     return web_link(post.url) or f"{site}posts/{quote(post.slug)}/"
 

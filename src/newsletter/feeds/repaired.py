@@ -8,8 +8,10 @@ One FeedEntry subclass and one extension put that right; the rest of feedgen is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 from feedgen.entry import FeedEntry
@@ -25,6 +27,7 @@ from newsletter.model import Author, Relation
 
 ATOM = "http://www.w3.org/2005/Atom"
 CONTENT = "http://purl.org/rss/1.0/modules/content/"
+HISTORY = "http://purl.org/syndication/history/1.0"
 DC = "http://purl.org/dc/elements/1.1/"
 MEDIA = "http://search.yahoo.com/mrss/"
 THREAD = "http://purl.org/syndication/thread/1.0"
@@ -33,6 +36,8 @@ XML = "http://www.w3.org/XML/1998/namespace"
 TYPES = {"atom": "application/atom+xml", "rss": "application/rss+xml", "json": "application/feed+json"}
 
 _Attributes = dict[str, str]
+_PREFIXES = {"atom": ATOM, "content": CONTENT, "dc": DC, "media": MEDIA, "thr": THREAD}
+_OPENING: bytes = etree.tostring(etree.Element("_", nsmap=_PREFIXES)).removesuffix(b"/>") + b">"
 
 
 class Repairs(BaseExtension):  # type: ignore[misc]  # feedgen has no types
@@ -49,11 +54,15 @@ class Repairs(BaseExtension):  # type: ignore[misc]  # feedgen has no types
             namespaces["thr"] = THREAD
         if any(entry.pictures or entry.thumbnail for entry in self.entries):
             namespaces["media"] = MEDIA
+        if self.feed.archived:
+            namespaces["fh"] = HISTORY
         return namespaces
 
     def extend_atom(self, feed: Any) -> Any:
-        """Write the feed's own instant and its tombstones (RFC 6721)."""
+        """Write the feed's own instant, that it is an archive (RFC 5005), and its tombstones (RFC 6721)."""
         feed.find("updated").text = rfc3339(updated(self.feed, self.entries))
+        if self.feed.archived:
+            etree.SubElement(feed, f"{{{HISTORY}}}archive")
         for gone in self.feed.deleted:
             attributes = {"ref": legal(gone.id).strip(), "when": rfc3339(gone.when)}
             etree.SubElement(feed, f"{{{TOMBSTONES}}}deleted-entry", attributes, {"at": TOMBSTONES})
@@ -69,22 +78,31 @@ class Repairs(BaseExtension):  # type: ignore[misc]  # feedgen has no types
         return rss
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What of a feed shows in its entries."""
+
+    site: str
+    author: Author
+    publish_addresses: bool
+
+
 class RepairedEntry(FeedEntry):  # type: ignore[misc]  # feedgen has no types
     """An entry that keeps its links' attributes, its dates' form and its pictures."""
 
-    def __init__(self, feed: Feed, entry: Entry) -> None:
+    def __init__(self, home: Home, entry: Entry) -> None:
         super().__init__()
-        self.ours, self.feed = entry, feed
+        self.ours, self.home = entry, home
         self.id(entry.id)
         self.title(entry.title)
         self.published(entry.published)
         self.updated(entry.updated)
         self.summary(entry.summary)
         self.content(entry.html, type="html")
-        self.author([person(author, feed.publish_addresses) for author in entry.authors])
+        self.author([person(author, home.publish_addresses) for author in entry.authors])
         self.category(
             [
-                {"term": word_slug(tag), "scheme": f"{feed.site}tags/", "label": tag}
+                {"term": word_slug(tag), "scheme": f"{home.site}tags/", "label": tag}
                 for tag in unique_tags(entry.tags)
             ]
         )
@@ -113,7 +131,7 @@ class RepairedEntry(FeedEntry):  # type: ignore[misc]  # feedgen has no types
         element.insert(1, link)
         etree.SubElement(element, "pubDate").text = rfc822(self.ours.published)
         etree.SubElement(element, f"{{{ATOM}}}updated").text = rfc3339(self.ours.updated)
-        for author in self.ours.authors or (self.feed.author,):
+        for author in self.ours.authors or (self.home.author,):
             etree.SubElement(element, f"{{{DC}}}creator").text = line(author.name)
         for enclosure in self.ours.enclosures[:1]:
             attributes = {"url": web_link(enclosure.url), "length": str(max(0, enclosure.length))}
@@ -129,7 +147,7 @@ class RepairedEntry(FeedEntry):  # type: ignore[misc]  # feedgen has no types
 
 
 def generator(feed: Feed, entries: Sequence[Entry], *, rss: bool) -> Any:
-    """Return feedgen's generator, repaired, with what Atom and RSS share."""
+    """Return feedgen's generator, repaired, with what Atom and RSS share: the feed without its entries."""
     made = FeedGenerator()
     made.register_extension("repairs", Repairs)
     made.repairs.feed, made.repairs.entries, made.repairs.rss = feed, entries, rss
@@ -141,9 +159,28 @@ def generator(feed: Feed, entries: Sequence[Entry], *, rss: bool) -> Any:
     made.generator("newsletter" if feed.generator else "", version=feed.generator or None)
     if line(feed.rights):
         made.rights(line(feed.rights))
-    for entry in entries:
-        made.add_entry(RepairedEntry(feed, entry), order="append")
     return made
+
+
+def filled(document: bytes, feed: Feed, entries: Sequence[Entry], *, rss: bool) -> bytes:
+    """Put the entries into the document of a feed that has none, last, where feedgen puts them."""
+    home = Home(feed.site, feed.author, feed.publish_addresses)
+    end = b"</channel></rss>" if rss else b"</feed>"
+    assert document.endswith(end)
+    return b"".join([document[: -len(end)], *(_fragment(home, entry, rss) for entry in entries), end])
+
+
+@lru_cache(maxsize=512)
+def _fragment(home: Home, entry: Entry, rss: bool) -> bytes:
+    """Return the bytes of one entry, under the prefixes that the whole document declares.
+
+    They are kept: the same entries stand in several feeds, and in the next version of each.
+    """
+    made = RepairedEntry(home, entry)
+    around = etree.Element("_", nsmap=_PREFIXES)
+    around.append(made.rss_entry() if rss else made.atom_entry())
+    written: bytes = etree.tostring(around, encoding="UTF-8", xml_declaration=False)
+    return written[len(_OPENING) : -len(b"</_>")]
 
 
 def person(author: Author, with_address: bool) -> _Attributes:

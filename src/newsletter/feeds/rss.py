@@ -15,12 +15,11 @@ def rss(feed: Feed, entries: Sequence[Entry]) -> bytes:
 
 
 def _rss(feed: Feed, entries: Sequence[Entry]) -> bytes:
-    from newsletter.feeds.repaired import TYPES, generator
+    from newsletter.feeds.repaired import TYPES, filled, generator
 
     made = generator(feed, entries, rss=True)
     made.link({"rel": "self", "type": TYPES["rss"], "href": feed.rss})
     made.description(line(feed.subtitle) or line(feed.title))
     if web_link(feed.logo):
         made.image(url=web_link(feed.logo), title=line(feed.title), link=feed.page)
-    document: bytes = made.rss_str()
-    return document
+    return filled(made.rss_str(), feed, entries, rss=True)

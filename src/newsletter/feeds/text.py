@@ -46,4 +46,4 @@ def shorten(text: str, limit: int = 300) -> str:
 
 def rfc3339(instant: datetime) -> str:
     """Return an instant as RFC 3339 has it, in UTC, whole seconds."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{instant.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"

@@ -80,7 +80,7 @@ def _paths(config: Config, posts: list[Post], tags: set[str], authors: set[str])
     yield from (f"{folder}/" for folder in folders)
     told = [folder for folder in folders if config.feeds.tags or folder.startswith("issues/")]
     for folder in ("", *(f"{folder}/" for folder in told)):
-        yield from (f"feeds/{folder}{form}{end}" for form in _FEEDS for end in ("", ".gz"))
+        yield from (f"feeds/{folder}{form}{end}" for form in _FEEDS for end in ("", ".gz", ".br"))
 
 
 def _is_file(config: Config, path: str) -> bool:

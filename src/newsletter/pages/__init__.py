@@ -5,13 +5,28 @@ tree are relative (`up` leads to its root), so that the tree works under any add
 """
 
 from newsletter.pages.articles import post_page
-from newsletter.pages.listings import feeds_page, index_page, issues_page, missing_page, part_page, posts_page
+from newsletter.pages.listings import (
+    ISSUES,
+    LISTED,
+    NEWEST,
+    PartOfPosts,
+    feeds_page,
+    index_page,
+    issues_page,
+    missing_page,
+    part_page,
+    posts_page,
+)
 from newsletter.pages.site import Discovery, NewsletterLink, Page, Site, stylesheet
 
 __all__ = [
+    "ISSUES",
+    "LISTED",
+    "NEWEST",
     "Discovery",
     "NewsletterLink",
     "Page",
+    "PartOfPosts",
     "Site",
     "feeds_page",
     "index_page",

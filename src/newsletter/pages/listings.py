@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -14,37 +15,68 @@ from newsletter.pages.articles import card
 from newsletter.pages.site import Discovery, NewsletterLink, Page, Site, frame
 
 NEWEST = 12  # posts on the home page
+ISSUES = 6  # and issues
+LISTED = 60  # posts on a listing; the months of a longer one have pages of their own
+
+Months = Sequence[tuple[str, int]]  # as YYYY-MM, newest first, with how many posts each has
 
 
-def index_page(site: Site, posts: Sequence[Post], issues: Sequence[Issue]) -> Page:
-    """Return the home page: the newest posts, the newest issues, the feeds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartOfPosts:
+    """Some of the posts, as their page names them; without addresses in its `feed` there is none."""
+
+    folder: str
+    title: str
+    feed: Discovery
+
+
+def index_page(site: Site, posts: Sequence[Post], issues: Sequence[Issue], *, more: bool = False) -> Page:
+    """Return the home page: the newest posts (there may be `more` than those given), the newest issues, the feeds."""
     values = frame(site, "", line(site.title), description=line(site.description) or line(site.subtitle))
     up = values["up"]
     values |= {
         "cards": [card(site, up, post) for post in posts[:NEWEST]],
-        "more": len(posts) > NEWEST,
-        "issues": _issues(site, up, issues[:6]),
+        "more": more or len(posts) > NEWEST,
+        "issues": _issues(site, up, issues[:ISSUES]),
     }
     return Page(path="index.html", template="web/index.html.j2", values=values)
 
 
-def posts_page(site: Site, posts: Sequence[Post]) -> Page:
-    """Return the page of all posts, by year."""
-    values = frame(site, "posts/", "All posts", description=f"All posts of {line(site.title)}")
+def posts_page(site: Site, posts: Sequence[Post], months: Months = (), *, month: str = "") -> Page:
+    """Return the page of all posts by year: the newest of them with the `months` of all, or those of one month."""
+    path = f"posts/{_folder(month)}"
+    title = f"All posts: {month}" if month else "All posts"
+    values = frame(site, path, title, description=f"{title} of {line(site.title)}")
     cards = [card(site, values["up"], post) for post in posts]
     values["years"] = [(year, list(group)) for year, group in groupby(cards, key=lambda one: one.year)]
-    return Page(path="posts/index.html", template="web/posts.html.j2", values=values)
+    values["months"] = _by_year(months)
+    return Page(path=f"{path}index.html", template="web/posts.html.j2", values=values)
 
 
-def part_page(site: Site, folder: str, title: str, posts: Sequence[Post], feed: Discovery) -> Page:
-    """Return the page of some posts, those of a tag or an author, with their own feed."""
-    values = frame(site, f"{folder}/", line(title), description=feed.title)
+def part_page(
+    site: Site, part: PartOfPosts, posts: Sequence[Post], months: Months = (), *, month: str = ""
+) -> Page:
+    """Return the page of some posts, those of a tag or an author: the newest with the months, or one month's."""
+    folder = f"{part.folder}/{_folder(month)}"
+    title = f"{line(part.title)}: {month}" if month else line(part.title)
+    values = frame(site, folder, title, description=part.feed.title)
     values |= {
-        "canonical": feed.page,
-        "feed": feed,
+        "canonical": part.feed.page + _folder(month),
+        "feed": part.feed,
         "cards": [card(site, values["up"], post) for post in posts],
+        "months": _by_year(months),
     }
-    return Page(path=f"{folder}/index.html", template="web/part.html.j2", values=values)
+    return Page(path=f"{folder}index.html", template="web/part.html.j2", values=values)
+
+
+def _folder(month: str) -> str:
+    return f"{month.replace('-', '/')}/" if month else ""
+
+
+def _by_year(months: Months) -> list[tuple[str, list[tuple[str, str, int]]]]:
+    """Return months by year, each with its name, its folder below the listing's, and how many posts it has."""
+    told = [(month, _folder(month), count) for month, count in months]
+    return [(year, list(group)) for year, group in groupby(told, key=lambda one: one[0][:4])]
 
 
 def issues_page(site: Site, newsletter: NewsletterLink, issues: Sequence[Issue], feed: Discovery) -> Page:

@@ -1,18 +1,32 @@
-"""Publish: write feeds and pages into the public folder, only bytes that changed."""
+"""Publish: write feeds and pages into the public folder, only bytes that changed.
+
+    facts | keys > stale documents | make > gate > tree
+
+Of every post a line is read; a document whose key is that of the file there is neither made nor read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import gc
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from newsletter.config import Config
 from newsletter.errors import NewsletterError, OutsideError
 from newsletter.model import Finding
-from newsletter.publish.plan import Plan, make_plan
-from newsletter.publish.reading import read, site
-from newsletter.publish.tree import Tree, is_safe
-from newsletter.store import Store
+from newsletter.publish.gate import Gate
+from newsletter.publish.manifest import Manifest
+from newsletter.publish.marks import Marks, Settings
+from newsletter.publish.parts import issue_feeds, parts_of
+from newsletter.publish.plan import OUTLINE, Document, Plan, Works
+from newsletter.publish.reading import TOMBSTONES, main_feed, site
+from newsletter.publish.shelf import Shelf
+from newsletter.publish.tree import Tree
+from newsletter.store import Store, Tx, facts
+
+if TYPE_CHECKING:
+    from newsletter.publish.syndication import Syndication
 
 __all__ = ["PublishReport", "publish", "site"]
 
@@ -28,18 +42,23 @@ class PublishReport:
     foreign: tuple[str, ...] = ()
 
 
-def publish(store: Store, config: Config, *, now: datetime) -> PublishReport:
+def publish(store: Store, config: Config, *, now: datetime, every: bool = False) -> PublishReport:
     """Write what changed and remove what is no longer wanted; what cannot be published stays as it was.
 
-    Raises OutsideError when another process publishes, or the folder cannot be written.
+    With `every`, each document is made anew and compared with its file. Raises OutsideError when another process
+    publishes, or the folder cannot be written.
     """
     with store.lock("publish") as mine:
         if not mine:
             raise OutsideError(
                 "it is being published already", where=str(config.public), remedy="Try again when it is done"
             )
+        tree = Tree(public=config.public, manifest=Manifest(config.state / "published.json"))
         try:
-            return _publish(store, config)
+            tree.open()
+            with store.read() as tx:
+                wanted, refused = _publish(tx, config, tree, every=every)
+            left = tree.finish(wanted, everywhere=every)
         except OSError as e:
             if isinstance(e, NewsletterError):
                 raise
@@ -48,52 +67,83 @@ def publish(store: Store, config: Config, *, now: datetime) -> PublishReport:
                 where=str(e.filename or config.public),
                 remedy="Check the folder, its permissions and the space left",
             ) from e
-
-
-def _publish(store: Store, config: Config) -> PublishReport:
-    tree = Tree(public=config.public, manifest=config.state / "published.json")
-    tree.open()
-    tree.public.mkdir(parents=True, exist_ok=True)
-    plan = make_plan(config, read(store), known=tree.same)
-    every = plan.files.keys() | plan.copies.keys()
-    paths = {path for path in every if is_safe(path)}
-    refused = [_unsafe(path) for path in sorted(every - paths)]
-    foreign = tree.reserve(paths)
-    for path in sorted(paths, key=_order):
-        if tree.copied(path, plan.copies.get(path)):
-            continue
-        data, told = _made(plan, path)
-        if told is not None:
-            refused.append(told)
-        elif data is None:
-            continue  # nothing better is to be had: the old file stays
-        elif path not in foreign:
-            tree.write(path, data, plan.dates.get(path))
-        elif tree.holds(path, data):
-            tree.wanted.add(path)
-            tree.unchanged += 1
-        else:
-            refused.append(_occupied(path))
-    left = tree.finish()
+        finally:
+            tree.abandon()
+    written = tuple(dict.fromkeys(tree.written))
     return PublishReport(
-        written=tuple(tree.written),
-        unchanged=tree.unchanged,
+        written=written,
+        unchanged=sum(map(bool, tree.manifest.made.values())) - len(written),
         removed=tuple(tree.removed),
-        refused=tuple(_once([*plan.refused, *refused])),
+        refused=tuple(_once(refused)),
         foreign=tuple(left),
     )
 
 
-def _order(path: str) -> tuple[int, str]:
-    """Put what others point to first: pictures and style, pages, then feeds."""
-    kind = 0 if path.startswith("media/") or "/" not in path else 2 if path.startswith("feeds/") else 1
-    return kind, path
+def _publish(tx: Tx, config: Config, tree: Tree, *, every: bool) -> tuple[set[str], list[Finding]]:
+    """Bring every file up to date; return which are wanted and what was refused."""
+    from newsletter.publish.rendering import rendering
+    from newsletter.publish.syndication import Syndication, remembered, to_remember
+
+    gc.disable()  # the lines of ten thousand posts hold no cycles, and would be walked again and again
+    read = facts.read(tx, tombstones=TOMBSTONES)
+    marks = Marks(read, config.publication.url)
+    works = Works(config, read, marks, Settings(config), Shelf(tx, marks, main_feed(config)))
+    notes = tree.manifest.notes
+    main = replace(main_feed(config), deleted=tuple(read.deleted))
+    parts, letters = parts_of(main, read), issue_feeds(config, replace(main, deleted=()))
+    plan, first = Plan(tree, every), Plan(tree, every)
+    rendering(works, parts, letters).plan(plan, notes)
+    gate = Gate(tree.same, remembered(works, notes.get("refused", [])))
+    fed = Syndication(works, gate, main, parts if config.feeds.tags else [], letters)
+    fed.plan(first)
+    gc.enable()
+    if plan.stale or first.stale:
+        stale = {path for document in (*plan.stale, *first.stale) for path in document.paths}
+        tree.begin(stale | {OUTLINE})
+    refused = _make(plan, tree, works.shelf)
+    last, of_feeds = _syndicate(fed, first, tree)
+    notes["refused"] = to_remember(works, gate.refused)
+    refused = [*gate.refused.values(), *gate.stopped, *plan.refused, *refused, *of_feeds]
+    return plan.wanted | last, refused
 
 
-def _made(plan: Plan, path: str) -> tuple[bytes | None, Finding | None]:
-    make: Callable[[], bytes | None] | None = plan.files.get(path)
+def _syndicate(fed: Syndication, plan: Plan, tree: Tree) -> tuple[set[str], list[Finding]]:
+    """Make the feeds; again, as long as the gate refuses another post."""
+    while True:
+        before = len(fed.gate.refused)
+        refused = _make(plan, tree, fed.works.shelf)
+        if len(fed.gate.refused) == before:
+            break
+        plan = Plan(tree)
+        fed.plan(plan)
+    last = Plan(tree)
+    last.add(fed.outline())
+    refused += _make(last, tree, fed.works.shelf)
+    return plan.wanted | last.wanted, refused
+
+
+def _make(plan: Plan, tree: Tree, shelf: Shelf) -> list[Finding]:
+    """Make and write the stale documents; return those that could not be."""
+    tree.begin(path for document in plan.stale for path in document.paths)
+    refused = []
+    for batch in plan.batches():
+        shelf.posts({seq for document in batch for seq in document.seqs})
+        for document in batch:
+            data, told = _made(document)
+            if told is not None:
+                refused.append(told)
+            if data is not None:
+                key, dated = document.key, document.dated
+                put = [(path, tree.put(path, some, key, dated)) for path, some in document.files(data)]
+                refused += [_occupied(path) for path, done in put if not done]
+    tree.flush()
+    return refused
+
+
+def _made(document: Document) -> tuple[bytes | None, Finding | None]:
+    path = document.path
     try:
-        return (plan.copies[path].read_bytes() if make is None else make()), None
+        return document.make(), None
     except FileNotFoundError as e:
         remedy = "Gather again, or restore the folder of pictures"
         return None, Finding(where=path, place=str(e.filename), rule="the picture is kept", remedy=remedy)
@@ -110,15 +160,6 @@ def _occupied(path: str) -> Finding:
         place="",
         rule="a file is there that was not published by us",
         remedy="Move it away or delete it, then publish again",
-    )
-
-
-def _unsafe(path: str) -> Finding:
-    return Finding(
-        where=path,
-        place="",
-        rule="this path cannot be a file below the root",
-        remedy="Give the post another slug",
     )
 
 

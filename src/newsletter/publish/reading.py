@@ -1,8 +1,8 @@
-"""What publishing reads: the store, in one transaction, and the configuration as pages and feeds need it."""
+"""The configuration as pages and feeds need it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 
@@ -10,34 +10,9 @@ import newsletter
 from newsletter import pages
 from newsletter.config import Config
 from newsletter.feeds import Feed
-from newsletter.model import Author, Deleted, Issue, Post
-from newsletter.store import Store
+from newsletter.model import Author
 
 TOMBSTONES = 30  # deletions that a feed tells of, the newest
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Everything that is published. `issues` are those sent, newest first, with their posts in order."""
-
-    posts: list[Post]
-    deleted: list[Deleted]
-    issues: list[tuple[Issue, list[Post]]]
-
-
-def read(opened: Store) -> Material:
-    """Read everything that is published, as of one instant."""
-    from newsletter.store import issues, posts
-
-    with opened.read() as tx:
-        live = posts.live_posts(tx)
-        by_id = {post.id: post for post in live}
-        sent = [issue for issue in issues.find(tx) if issue.released_at is not None]
-        return Material(
-            posts=live,
-            deleted=posts.deleted(tx)[:TOMBSTONES],
-            issues=[(issue, [by_id[one] for one in issue.post_ids if one in by_id]) for issue in sent],
-        )
 
 
 def main_feed(config: Config) -> Feed:
@@ -75,7 +50,8 @@ def main_feed(config: Config) -> Feed:
 def part_feed(main: Feed, folder: str, title: str, page: str, *, subtitle: str = "") -> Feed:
     """Return the description of a feed of some posts, or of issues, under `feeds/FOLDER/`."""
     identity = main.id.removesuffix("all") + folder
-    return _addressed(replace(main, id=identity, title=title, page=page, subtitle=subtitle), f"{folder}/")
+    part = replace(main, id=identity, title=title, page=page, subtitle=subtitle, previous="")
+    return _addressed(part, f"{folder}/")
 
 
 def _addressed(feed: Feed, folder: str) -> Feed:

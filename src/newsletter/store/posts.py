@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -87,12 +88,17 @@ def live_posts(tx: Tx, *, limit: int | None = None, tag: str | None = None) -> l
     return _assemble(tx, wanted)
 
 
-def outlines(tx: Tx) -> list[Post]:
-    """Return the live posts as others name them: nothing that hangs on them, a text only where they have no title."""
+def outlines(tx: Tx, seqs: Iterable[int] | None = None) -> list[Post]:
+    """Return the live posts as others name them: nothing that hangs on them, a text only where they have no title.
+
+    With `seqs`, those of these numbers: a few thousand at most.
+    """
     titled = (func.trim(_POSTS.c.title) != "") | (func.trim(_POSTS.c.summary) != "")
     text = case((titled, ""), else_=_POSTS.c.body_html)
     columns = (text if column is _POSTS.c.body_html else column for column in _COLUMNS)
     wanted = select(*columns).where(_POSTS.c.state == PostState.LIVE)
+    if seqs is not None:
+        wanted = wanted.where(_POSTS.c.seq.in_(sorted(seqs)))
     return [_post(row) for row in tx.execute(wanted.order_by(_POSTS.c.published.desc(), _POSTS.c.seq.desc()))]
 
 
@@ -137,13 +143,14 @@ def state_of(tx: Tx, seq: int) -> PostState | None:
     return None if state is None else PostState(state)
 
 
-def deleted(tx: Tx) -> list[Deleted]:
+def deleted(tx: Tx, *, limit: int | None = None) -> list[Deleted]:
     """Return the withdrawn posts, the latest withdrawal first."""
     columns = (_POSTS.c.id, _POSTS.c.deleted_at, _POSTS.c.url, _POSTS.c.title)
     rows = tx.execute(
         select(*columns)
         .where(_POSTS.c.state == PostState.DELETED, _POSTS.c.deleted_at.is_not(None))
         .order_by(_POSTS.c.deleted_at.desc(), _POSTS.c.seq.desc())
+        .limit(limit)
     )
     return [Deleted(id=post_id, when=when, url=url, title=title) for post_id, when, url, title in rows]
 
@@ -312,6 +319,7 @@ def _row(filed: Filed) -> dict[str, Any]:
         "note_shows_title": note is not None and note.show_title,
         "state": filed.state.value,
         "fingerprint": filed.fingerprint,
+        "digest": blake2b(repr(post).encode("utf-8", "replace"), digest_size=12).hexdigest(),
     }
 
 

@@ -105,6 +105,7 @@ posts = _numbered(
     _flag("date_only"),
     Column("dropped", Json, nullable=False, server_default="[]"),
     _text("fingerprint"),  # of the text that makes a change significant
+    _text("digest"),  # of all that is stored of it; empty for what was stored before there were digests
     Column("state", Text, nullable=False, server_default="live"),
     Column("first_seen", Instant, nullable=False),
     Column("deleted_at", Instant),
