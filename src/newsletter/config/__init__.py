@@ -24,6 +24,7 @@ from newsletter.config.schema import (
     StoreConfig,
     ThemeConfig,
     WebConfig,
+    WebSubConfig,
 )
 from newsletter.config.secretfiles import make_dkim_key, read_secret
 
@@ -47,6 +48,7 @@ __all__ = [
     "StoreConfig",
     "ThemeConfig",
     "WebConfig",
+    "WebSubConfig",
     "load",
     "make_dkim_key",
     "parse_duration",
