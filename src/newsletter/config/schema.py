@@ -122,7 +122,7 @@ class WebSubConfig(Section):
     """The built-in hub: whom it calls, for how long, and how many."""
 
     hub: bool = False
-    lease: Annotated[Duration, Field(ge=timedelta(hours=1), le=timedelta(days=90))] = timedelta(days=10)
+    lease: Annotated[Duration, Field(ge=timedelta(hours=1), le=timedelta(days=30))] = timedelta(days=10)
     subscriptions: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     per_host: Annotated[int, Field(ge=1)] = 1000
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (80, 443, 8080, 8443)  # none: any port
