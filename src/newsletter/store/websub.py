@@ -106,10 +106,14 @@ def _same(one: HubNotice) -> list[Any]:
 
 
 def request(tx: Tx, values: dict[str, Any], *, now: datetime) -> None:
-    """Keep a request until its callback was asked; the very same one again changes nothing."""
+    """Keep a request until its callback was asked."""
+    tx.execute(insert(_R).values(**values, since=now, next_at=now))
+
+
+def requested(tx: Tx, values: dict[str, Any]) -> bool:
+    """Tell whether the very same request waits already, its callback not asked yet."""
     same = [_R.c[name] == value for name, value in values.items()]
-    if tx.execute(select(_R.c.id).where(*same, _R.c.attempts == 0).limit(1)).first() is None:
-        tx.execute(insert(_R).values(**values, since=now, next_at=now))
+    return tx.execute(select(_R.c.id).where(*same, _R.c.attempts == 0).limit(1)).first() is not None
 
 
 def waiting(tx: Tx, host: str) -> tuple[int, int]:

@@ -101,6 +101,8 @@ def _keep(tx: Tx, limits: WebSubConfig, wish: _Wish, *, now: datetime) -> Reply:
     accepted = Reply(202, "accepted: the callback is asked next")
     if wish.mode is PushMode.UNSUBSCRIBE and not known:
         return accepted  # there is nothing to end; whether there was is nobody's business
+    if stored.requested(tx, wish.values()):
+        return accepted
     of_host, of_all = stored.waiting(tx, wish.host)
     if of_host >= MOST_WAITING_PER_HOST:
         raise _Refused("too many requests of this host wait", 429, 60)
@@ -139,6 +141,8 @@ def _parse(url: str, name: str) -> tuple[str, str, int]:
         raise _Refused(f"{name} must be a URL of at most {LONGEST_URL} printable ASCII characters")
     if "#" in url:
         raise _Refused(f"{name} must not have a fragment")
+    if "@" in re.split(r"[/?]", url.partition("://")[2])[0]:
+        raise _Refused(f"{name} must not have a user name")
     try:
         parsed = check_url(url)
     except FetchError as e:
