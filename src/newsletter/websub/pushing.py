@@ -71,16 +71,18 @@ class _Round:
     def run(self) -> None:
         """Serve until nothing is due and nobody is being served; raises what went wrong with ourselves."""
         while True:
-            begun = False
+            with self._changed:
+                idle, begun = not self._busy, False
             if not self._stop.is_set() and self._failed is None:
                 try:
                     begun = self._begin()
                 except Exception as e:  # who is being served keeps the lock until the end
                     self._failed = e
             with self._changed:
-                if not begun and not self._busy:
+                if idle and not begun:  # idle before the look: who ended since may have left something due
                     break
-                self._changed.wait(_LOOK)
+                if self._busy:
+                    self._changed.wait(_LOOK)
         if self._failed is not None:
             raise self._failed
 
