@@ -40,7 +40,7 @@ def send(context: Context, as_json: bool) -> int:
     push.note(store, context.config, now=now)
     push.try_again(store, now=now)
     if context.config.hubs and not push.push(store, context.config):
-        say("Not sent from here: another process does it, or this store is a copy (see: newsletter resume).")
+        click.echo("Not sent from here: another process does it, or this store is a copy.", err=True)
     return _say(context, push.overview(store), as_json=as_json)
 
 
