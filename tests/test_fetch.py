@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 
 from newsletter.config import Config
 from newsletter.errors import FetchError
-from newsletter.fetch import FetchRules, check_url, fetch, is_public, rules_of
+from newsletter.fetch import FetchRules, call, check_url, fetch, is_public, rules_of
 
 Answer = Callable[[socket.socket, bytes], None]
 RULES = FetchRules(allow_private=True, connect=2, total=5, limit=1024 * 1024)
@@ -412,3 +413,58 @@ def test_a_certificate_must_be_of_the_name_that_was_asked(
     else:
         with pytest.raises(FetchError, match="certificate"):
             fetch(url, rules)
+
+
+# Calls
+
+
+def test_a_call_posts_and_returns_whatever_was_answered(server: Misbehaving) -> None:
+    url = server.on("/", response(b"no", "Retry-After: 30", status="503 Busy"))
+    got = call(url, RULES, method="POST", body=b"a body", headers={"X-One": "two"})
+    assert (got.status, got.body, got.retry_after, got.good) == (503, b"no", 30, False)
+    head, _, _ = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST / HTTP/1.1\r\n")
+    assert {b"X-One: two", b"Content-Length: 6", b"Connection: close"} <= set(head.split(b"\r\n"))
+
+
+def test_a_call_follows_no_redirect(server: Misbehaving) -> None:
+    url = server.on("/", redirect("/inside"))
+    assert call(url, RULES).status == 302
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("limit", [0, 1, 1000])
+def test_a_call_reads_no_more_than_it_needs(server: Misbehaving, limit: int) -> None:
+    def endless(sock: socket.socket, _: bytes) -> None:
+        with contextlib.suppress(OSError):
+            sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while True:
+                sock.sendall(b"x" * 65536)
+
+    got = call(server.on("/", endless), replace(RULES, limit=limit))
+    assert (got.good, len(got.body)) == (True, limit + 1 if limit else 0)
+
+
+def test_a_call_to_who_does_not_read_ends_in_time(server: Misbehaving) -> None:
+    over = threading.Event()
+
+    def deaf(sock: socket.socket, _: bytes) -> None:
+        over.wait(30)
+
+    url = server.on("/", deaf)
+    began = time.monotonic()
+    with pytest.raises(FetchError, match="did not answer within 1 seconds"):
+        call(url, replace(RULES, total=1), method="POST", body=b"x" * (64 * 1024 * 1024))
+    over.set()
+    assert time.monotonic() - began < 10
+
+
+def test_a_call_goes_to_public_addresses_only_and_names_no_path(server: Misbehaving) -> None:
+    url = server.on("/token", response(b""))
+    with pytest.raises(FetchError, match="not a public address") as caught:
+        call(url, FetchRules())
+    assert "token" not in str(caught.value)
+    assert server.requests == []
+    with pytest.raises(FetchError, match="connection failed") as caught:
+        call("http://127.0.0.1:1/token", RULES)
+    assert "token" not in str(caught.value)

@@ -2,6 +2,7 @@
 
     tick:     gather > publish > slots (missed, held, composed) > release, end of pauses > alarm (slots overdue)
     delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
+    push:     hubs that are to be told, callbacks of the built-in hub; beside both, so that neither waits for the other
 
 APScheduler only wakes it: what fired is in the store, so two daemons, a crash or a night asleep change nothing.
 A stage that fails says so in one line, backs off, and stops no other stage.
@@ -128,6 +129,10 @@ class Daemon:
         now = self.clock()
         self._run("delivery", self._deliver_all, now)
 
+    def push(self) -> None:
+        """Tell hubs and subscribers of feeds that changed, and ask who wants to be one."""
+        self._run("push", self._push, self.clock())
+
     def _run(self, name: str, work: Callable[[datetime], datetime | None], now: datetime) -> None:
         """Run a stage when it is due; it returns when it is due again, None for the next tick."""
         stage = self._stages.setdefault(name, _Stage(now))
@@ -230,6 +235,11 @@ class Daemon:
             self._changed = True
         return next_look(account, self.clock())
 
+    def _push(self, now: datetime) -> None:
+        from newsletter import websub
+
+        websub.push(self.works.store, self.works.config, stop=self.stop, clock=self.clock)
+
     def _is_paused(self) -> bool:
         """Tell whether this store may not deliver; a restored or copied one waits for the editor."""
         from newsletter.store import meta
@@ -305,7 +315,7 @@ def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:
         job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
     )
     seconds = tick.total_seconds()
-    for work in (daemon.tick, daemon.deliver):
+    for work in (daemon.tick, daemon.deliver, daemon.push):
         scheduler.add_job(
             work, "interval", seconds=seconds, id=work.__name__, next_run_time=datetime.now(UTC)
         )

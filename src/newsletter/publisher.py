@@ -17,12 +17,12 @@ from newsletter import deliver as delivering
 from newsletter import gather as gathering
 from newsletter import issues as composing
 from newsletter import publish as publishing
-from newsletter import readiness, schedule
+from newsletter import readiness, schedule, websub
 from newsletter import subscriptions as subscribing
 from newsletter.checks import digest as digest_rules
 from newsletter.compose import Explained
 from newsletter.config import Config, NewsletterConfig
-from newsletter.errors import InputError
+from newsletter.errors import InputError, OutsideError
 from newsletter.model import (
     Account,
     DeliveryState,
@@ -81,8 +81,13 @@ class Publisher:
         return gathering.gather(self.store, self.config, now=now, only=only, dry_run=dry_run)
 
     def publish(self, *, now: datetime, every: bool = False) -> publishing.PublishReport:
-        """Write feeds and pages; with `every`, make each anew and compare it with its file."""
-        return publishing.publish(self.store, self.config, now=now, every=every)
+        """Write feeds and pages, and note whom to tell of it, which is the daemon's; `every` makes each anew."""
+        report = publishing.publish(self.store, self.config, now=now, every=every)
+        try:
+            websub.note(self.store, self.config, now=now)
+        except OutsideError as e:  # it is noted the next time
+            log.error("what changed is not announced yet: %s", e)
+        return report
 
     # Issues
 

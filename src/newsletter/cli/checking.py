@@ -61,6 +61,17 @@ def feeds(context: Context, files: tuple[Path, ...], as_json: bool) -> int:
 
 
 @check.command()
+@json_option
+@pass_context
+def hubs(context: Context, as_json: bool) -> int:
+    """Check whether the hubs could be told of every feed that changed."""
+    from newsletter import websub
+
+    findings = websub.findings(context.publisher.store)
+    return _say(findings, f"{len(context.config.feeds.hubs)} hubs", as_json=as_json)
+
+
+@check.command()
 @click.argument("newsletter", required=False)
 @click.option("-n", "--number", type=int, metavar="N", help="A composed issue instead of the next.")
 @click.option(

@@ -26,6 +26,7 @@ from newsletter.config.schema import (
     StoreConfig,
     ThemeConfig,
     WebConfig,
+    WebSubConfig,
 )
 from newsletter.config.secretfiles import make_dkim_key, read_secret
 
@@ -50,6 +51,7 @@ __all__ = [
     "StoreConfig",
     "ThemeConfig",
     "WebConfig",
+    "WebSubConfig",
     "load",
     "make_dkim_key",
     "parse_duration",

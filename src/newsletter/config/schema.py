@@ -108,7 +108,18 @@ class FeedsConfig(Section):
 
     entries: Annotated[int, Field(ge=1, le=1000)] = 30
     tags: bool = True
-    hubs: tuple[Url, ...] = ()
+    hubs: tuple[Url, ...] = ()  # of others; config.hubs has the built-in one too
+
+
+class WebSubConfig(Section):
+    """The built-in hub: whom it calls, for how long, and how many."""
+
+    hub: bool = False
+    lease: Annotated[Duration, Field(ge=timedelta(hours=1), le=timedelta(days=30))] = timedelta(days=10)
+    subscriptions: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    per_host: Annotated[int, Field(ge=1)] = 1000
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (80, 443, 8080, 8443)  # none: any port
+    allow_private_addresses: bool = False
 
 
 class ScheduleConfig(Section):
@@ -242,6 +253,7 @@ class Config(Section):
     gather: GatherConfig = GatherConfig()
     sources: tuple[SourceConfig, ...] = ()
     feeds: FeedsConfig = FeedsConfig()
+    websub: WebSubConfig = WebSubConfig()
     newsletters: tuple[NewsletterConfig, ...] = ()
     theme: ThemeConfig = ThemeConfig()
     delivery: DeliveryConfig = DeliveryConfig()
@@ -283,6 +295,11 @@ class Config(Section):
     def web_url(self) -> str:
         """Where readers reach the built-in server, with a final slash."""
         return self.web.url or self.publication.url
+
+    @property
+    def hubs(self) -> tuple[str, ...]:
+        """The hubs that feeds name."""
+        return (*((f"{self.web_url}hub",) if self.websub.hub else ()), *self.feeds.hubs)
 
     @property
     def store_url(self) -> str:

@@ -43,6 +43,12 @@ from newsletter.model.posts import (
     Rejected,
     Relation,
 )
+from newsletter.model.push import (
+    HubNotice,
+    PushMode,
+    PushRequest,
+    PushSubscription,
+)
 from newsletter.model.subscribers import (
     Consent,
     ConsentAct,
@@ -68,6 +74,7 @@ __all__ = [
     "Enclosure",
     "Finding",
     "GatherReport",
+    "HubNotice",
     "Image",
     "Issue",
     "IssueState",
@@ -76,6 +83,9 @@ __all__ = [
     "Outcome",
     "Placement",
     "Post",
+    "PushMode",
+    "PushRequest",
+    "PushSubscription",
     "Reader",
     "Receipt",
     "Reference",

@@ -39,7 +39,7 @@ def main_feed(config: Config) -> Feed:
             rights=told.rights,
             icon=told.url + asset(told.icon, "icon") if told.icon else "",
             logo=told.url + asset(told.logo, "logo") if told.logo else "",
-            hubs=config.feeds.hubs,
+            hubs=config.hubs,
             generator=newsletter.__version__ if told.generator else "",
             publish_addresses=told.publish_addresses,
         ),

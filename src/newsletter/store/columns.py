@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import TIMESTAMP, BigInteger, Integer, Text, TypeDecorator
+from sqlalchemy import TIMESTAMP, BigInteger, CheckConstraint, Column, Integer, Text, TypeDecorator
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
@@ -98,3 +98,32 @@ class Word(TypeDecorator[str]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Return the member."""
         return None if value is None else self.enumeration(value)
+
+
+def text(name: str, default: str | None = "") -> Column[str]:
+    """Declare a text that is never NULL."""
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+def word(name: str, enumeration: type[StrEnum], default: str | None = None) -> list[Any]:
+    """Declare a word of an enumeration, with its check."""
+    allowed = ", ".join(f"'{member.value}'" for member in enumeration)
+    return [
+        Column(name, Word(enumeration), nullable=False, server_default=default),
+        CheckConstraint(f"{name} IN ({allowed})", name=name),
+    ]
+
+
+def count(name: str) -> Column[int]:
+    """Declare a number that begins at 0."""
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def first(name: str) -> Column[int]:
+    """Declare a number that begins at 1."""
+    return Column(name, Integer, nullable=False, server_default="1")
+
+
+def flag(name: str) -> Column[bool]:
+    """Declare a boolean, false by default."""
+    return Column(name, Flag, nullable=False, server_default="0")

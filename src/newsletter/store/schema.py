@@ -5,7 +5,6 @@ A change here needs the same change as a revision in `migrations/versions`: a te
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -28,12 +27,18 @@ from newsletter.model import (
     IssueState,
     Outcome,
     Placement,
+    PushMode,
     SlotState,
     Stage,
     Standing,
     SuppressionReason,
 )
-from newsletter.store.columns import BIG, Flag, Instant, Json, Word
+from newsletter.store.columns import BIG, Instant, Json
+from newsletter.store.columns import count as _count
+from newsletter.store.columns import first as _first
+from newsletter.store.columns import flag as _flag
+from newsletter.store.columns import text as _text
+from newsletter.store.columns import word as _word
 
 METADATA = MetaData(
     naming_convention={
@@ -53,30 +58,6 @@ def _table(name: str, *items: Any) -> Table:
 def _numbered(name: str, *items: Any) -> Table:
     """Declare a table whose ids are given once: a deleted row's id never comes back, on SQLite either."""
     return Table(name, METADATA, *items, sqlite_strict=True, sqlite_autoincrement=True)
-
-
-def _text(name: str, default: str | None = "") -> Column[str]:
-    return Column(name, Text, nullable=False, server_default=default)
-
-
-def _word(name: str, enumeration: type[StrEnum], default: str | None = None) -> list[Any]:
-    allowed = ", ".join(f"'{member.value}'" for member in enumeration)
-    return [
-        Column(name, Word(enumeration), nullable=False, server_default=default),
-        CheckConstraint(f"{name} IN ({allowed})", name=name),
-    ]
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default="0")
-
-
-def _first(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default="1")
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Flag, nullable=False, server_default="0")
 
 
 #: Facts of this store itself: `instance` (random id), `machine` (where it lies), `restored_from`, …
@@ -374,4 +355,43 @@ attempts = _table(
     _text("enhanced"),
     _text("text"),
     Index("ix_attempts_issue_id", "issue_id", "subscriber_id"),
+)
+
+# WebSub: what was last announced of each feed, what hubs are still to be told, and our own hub's subscribers
+
+websub_topics = _table(
+    "websub_topics",
+    Column("topic", Text, primary_key=True),
+    *(Column(name, BIG, nullable=False) for name in ("size", "modified")),  # modified: nanoseconds
+    _text("sha256"),
+)
+websub_notices = _table(
+    "websub_notices",
+    *(_text(name, None) for name in ("hub", "topic", "sha256")),
+    Column("since", Instant, nullable=False),
+    Column("next_at", Instant),  # none: given up
+    _count("attempts"),
+    _text("failure"),
+    PrimaryKeyConstraint("hub", "topic"),
+)
+websub_requests = _numbered(
+    "websub_requests",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    *_word("mode", PushMode),
+    *(_text(name) for name in ("topic", "callback", "host", "secret")),
+    Column("lease", Integer, nullable=False),  # seconds
+    *(Column(name, Instant, nullable=False) for name in ("since", "next_at")),
+    _count("attempts"),
+    Index("ix_websub_requests_host", "host"),
+)
+websub_subscriptions = _numbered(
+    "websub_subscriptions",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    *(_text(name) for name in ("topic", "callback", "host", "secret", "sha256")),  # of what was last taken
+    *(Column(name, Instant, nullable=False) for name in ("created", "expires_at")),
+    *(Column(name, Instant) for name in ("since", "next_at", "served_at")),  # since: what waits, if anything
+    _count("attempts"),
+    _text("failure"),
+    UniqueConstraint("callback", "topic"),
+    *(Index(f"ix_websub_subscriptions_{name}", name) for name in ("host", "topic", "next_at")),
 )

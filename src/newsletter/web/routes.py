@@ -19,6 +19,7 @@ from newsletter.errors import InputError, OutsideError, TokenError
 from newsletter.store import Store, meta
 from newsletter.web.drawing import Drawing
 from newsletter.web.guard import Guard
+from newsletter.web.hub import Hub, linked
 from newsletter.web.readers import Readers
 from newsletter.web.static import Static
 
@@ -29,6 +30,7 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
     """Wire the pages of one publication; they answer below the path of `web.url` and at the root."""
     drawing = Drawing(config)
     readers = Readers(store, config, clock, drawing)
+    hub = Hub(store, config, clock)
     static = Static(config.public, drawing.stylesheet, drawing.missing)
 
     def healthz(request: Request) -> Response:
@@ -43,7 +45,8 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
         Route("/u/{token}/undo", readers.undo, methods=["POST"]),
         Route("/p/{token}", readers.preferences_page),
         Route("/p/{token}", readers.preferences, methods=["POST"]),
-        Route("/{path:path}", static.answer),
+        *([Route("/hub", hub.answer, methods=["POST"])] if config.websub.hub else []),
+        Route("/{path:path}", linked(static.answer, config)),
     ]
     prefix = urlsplit(config.web_url).path.rstrip("/")
     if prefix:
