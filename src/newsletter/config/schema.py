@@ -26,13 +26,16 @@ from newsletter.config.fields import (
     Duration,
     Fonts,
     Host,
+    IpAddress,
     Language,
     Line,
     LocalTime,
     Name,
     OptionalUrl,
     Rate,
+    Target,
     Url,
+    WebPath,
     Weekday,
     Zone,
 )
@@ -279,6 +282,9 @@ class WebConfig(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     url: BaseUrl | None = None
+    proxies: tuple[IpAddress, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For is believed
+    moved: dict[WebPath, Target] = {}
+    gone: tuple[WebPath, ...] = ()
 
 
 class SecretsConfig(Section):

@@ -46,6 +46,7 @@ from newsletter.model.posts import (
 from newsletter.model.subscribers import (
     Consent,
     ConsentAct,
+    FeedReaders,
     Standing,
     Subscriber,
     Subscription,
@@ -66,6 +67,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "Enclosure",
+    "FeedReaders",
     "Finding",
     "GatherReport",
     "Image",

@@ -282,6 +282,16 @@ newsletter_posts = _table(
     PrimaryKeyConstraint("newsletter", "post_seq"),
 )
 
+#: What aggregators tell in their User-Agents: the newest number for each feed.
+feed_readers = _table(
+    "feed_readers",
+    _text("feed", None),
+    _text("agent", None),
+    Column("subscribers", BIG, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    PrimaryKeyConstraint("feed", "agent"),
+)
+
 # Subscribers
 
 subscribers = _numbered(
@@ -293,6 +303,7 @@ subscribers = _numbered(
     _text("language"),
     _text("timezone"),
     Column("created", Instant, nullable=False),
+    _first("feed_generation"),  # of the address of their own feed; raised to revoke the one before
 )
 subscriptions = _table(
     "subscriptions",
