@@ -1,12 +1,14 @@
-"""A subscriber's own feed: the address that a token makes, whether it still holds, and the feed behind it."""
+"""Who reads the feeds: a subscriber by an address of their own, and those whom aggregators count."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from newsletter.checks.reading import parse_xml
 from newsletter.errors import InputError
-from newsletter.store import Store, suppressions
+from newsletter.model import FeedReaders
+from newsletter.store import Store, readers, suppressions
 from newsletter.store import subscribers as stored
 from newsletter.subscriptions.address import normalise
 from newsletter.tokens import Keys, Purpose, make, read
@@ -39,6 +41,12 @@ def feed_holds(store: Store, keys: Keys, token: str) -> bool:
     number, _, generation = read(keys, Purpose.FEED, token).partition(".")
     with store.read() as tx:
         return stored.feed_generation(tx, int(number)) == int(generation)
+
+
+def feed_readers(store: Store, *, now: datetime, days: int) -> list[FeedReaders]:
+    """Return how many subscribers aggregators told of in the last days, by feed."""
+    with store.read() as tx:
+        return readers.since(tx, now - timedelta(days=days))
 
 
 def own_feed(published: bytes) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from newsletter.checks.reading import BadDocument
 from newsletter.config import Config
 from newsletter.store import Store
-from newsletter.web.conditions import codings, tags, unchanged
+from newsletter.web.conditions import tags, unchanged
 from newsletter.web.files import FEEDS
 from newsletter.web.guard import headers_of, origin_of
 from newsletter.web.limits import Limits
@@ -87,7 +87,7 @@ class Front:
         if wait:
             return self._counted(path, _too_many(wait))
         self.tally.note(path, agent)
-        form = kept.form(codings(fields.get(b"accept-encoding", b"").decode("latin-1")))
+        form = kept.form(fields.get(b"accept-encoding", b""))
         asked = fields.get(b"if-none-match")
         if asked == form.tag or _unchanged(asked, fields, form, kept):
             return self._counted(path, Answer(304, form.unchanged, b""))

@@ -29,15 +29,16 @@ class Limits:
 
     def wait(self, feed: str, address: str, agent: bytes) -> int:
         """Take a request into account; return 0, or after how many seconds the next one is welcome."""
-        where = network(address)
+        where = network(address) if ":" in address else address
         now, empty = self._clock(), self._empty
         one, every = hash((feed, where, agent)), hash((feed, where))
-        for key, (each, burst) in ((one, ONE), (every, ALL)):
-            over = empty.get(key, now) + each - now - each * burst
-            if over > 0:
-                return math.ceil(over)
-        empty[one] = max(empty.get(one, now), now) + ONE[0]
-        empty[every] = max(empty.get(every, now), now) + ALL[0]
+        own, shared = empty.get(one, now), empty.get(every, now)
+        own = (own if own > now else now) + ONE[0]
+        shared = (shared if shared > now else now) + ALL[0]
+        over = max(own - now - ONE[0] * ONE[1], shared - now - ALL[0] * ALL[1])
+        if over > 0:
+            return math.ceil(over)
+        empty[one], empty[every] = own, shared
         if len(empty) > MOST:
             self._forget(now)
         return 0
@@ -52,9 +53,7 @@ class Limits:
 
 @lru_cache(maxsize=4096)
 def network(address: str) -> str:
-    """Return an address, or the /64 of an IPv6 address: one line has as many as it likes."""
-    if ":" not in address:
-        return address
+    """Return the /64 of an IPv6 address: one line has as many addresses as it likes."""
     try:
         return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
     except ValueError:

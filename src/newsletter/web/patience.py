@@ -23,10 +23,14 @@ Quick = Callable[[bytes, bytes, Headers, str], Answer | None]
 class Patient(HttpToolsProtocol):
     """Drops a client that takes too long over one request, or sends too much."""
 
+    _named: tuple[object, bytes] = (None, b"")
+
     def __init__(self, *arguments: Any, quick: Quick | None = None, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._quick = quick
         self._slow: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._heard = 0.0
         self._received = 0
         self._amid = False  # between the first line of a request and its end
         self._answered = False  # the request that is being read
@@ -38,6 +42,7 @@ class Patient(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of a request, or end the connection."""
+        self._heard = self.loop.time()
         self._received += len(data)
         if self._received > LARGEST_REQUEST:
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
@@ -48,18 +53,31 @@ class Patient(HttpToolsProtocol):
             self._slow = self.loop.call_later(PATIENCE, self.transport.abort)
 
     def on_message_begin(self) -> None:
-        """Note that a request has begun."""
+        """Note that a request has begun; what its handling needs is made when it is handed on."""
         self._amid, self._answered = True, False
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Answer at once what can be, hand on the rest."""
         answer = self._answer_at_once() if self._quick is not None else None
         if answer is None:
-            super().on_headers_complete()
+            self._hand_on()
         else:
             self._answered = True
             self._write(answer)
+
+    def _hand_on(self) -> None:
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body; what was answered at once has none."""
@@ -77,6 +95,9 @@ class Patient(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock: there is nobody to wait for."""
         self._forget()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
         super().connection_lost(exc)
 
     def _forget(self) -> None:
@@ -89,26 +110,33 @@ class Patient(HttpToolsProtocol):
         full = self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency
         if self._quick is None or busy or full or self.pipeline or self.flow.write_paused:
             return None
-        return self._quick(
-            self.parser.get_method(), self.url, self.headers, self.client[0] if self.client else ""
-        )
+        peer = self.client[0] if self.client else ""
+        return self._quick(self.parser.get_method(), self.url, self.headers, peer)
 
     def _write(self, answer: Answer) -> None:
         stays = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
-        named = b"".join(
-            [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
-        )
+        if self._named[0] is not self.server_state.default_headers:  # replaced once a second: the date
+            lines = [b"%b: %b\r\n" % one for one in self.server_state.default_headers]
+            Patient._named = (self.server_state.default_headers, b"".join(lines))
         end = b"\r\n" if stays else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((answer.head, named, end, answer.body)))
+        self.transport.write(b"".join((answer.head, self._named[1], end, answer.body)))
         if self.access_log:
             self._log(answer.status)
         self.server_state.total_requests += 1
         if not stays:
             self.transport.close()
-        elif self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        elif self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._part)
+
+    def _part(self) -> None:
+        """Close a connection on which nothing has come for some time; one timer serves for many requests."""
+        left = self._heard + self.timeout_keep_alive - self.loop.time()
+        busy = self._amid or (self.cycle is not None and not self.cycle.response_complete)
+        if left <= 0 and not busy:
+            self._idle = None
+            self.transport.close()
+        else:
+            self._idle = self.loop.call_later(max(left, 1.0), self._part)
 
     def _log(self, status: int) -> None:
         client = ":".join(map(str, self.client)) if self.client else ""

@@ -17,12 +17,15 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
+from newsletter.web.conditions import codings
 from newsletter.web.editions import Editions
 from newsletter.web.files import FEED_CACHING, SUFFIXES, inside, is_feed, type_of
 
 FRESH = 1.0  # seconds that a look at what lies beside a file is good for
 MOST_BYTES = 32 * 1024 * 1024  # of all that is kept
 LARGEST = 4 * 1024 * 1024  # a larger file is answered from the disk
+
+_SPELLINGS = 100  # of Accept-Encoding that are remembered, and how long each may be
 
 _Fact = tuple[int, int, int, int]
 _Facts = tuple[_Fact | None, ...]
@@ -51,11 +54,18 @@ class Kept:
     forms: dict[str, Form]
     checked: float
     size: int
-    links: tuple[str, ...] = field(default=())
+    links: tuple[str, ...] = ()
+    chosen: dict[bytes, Form] = field(default_factory=dict)
 
-    def form(self, codings: tuple[str, ...]) -> Form:
-        """Return the first form that there is."""
-        return next(self.forms[one] for one in codings if one in self.forms)
+    def form(self, offers: bytes) -> Form:
+        """Return the form for an `Accept-Encoding`."""
+        found = self.chosen.get(offers)
+        if found is None:
+            best = codings(offers.decode("latin-1"))
+            found = next(self.forms[one] for one in best if one in self.forms)
+            if len(self.chosen) < _SPELLINGS and len(offers) < _SPELLINGS:
+                self.chosen[offers] = found
+        return found
 
 
 class Shelf:
