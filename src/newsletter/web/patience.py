@@ -111,7 +111,11 @@ class Patient(HttpToolsProtocol):
         if self._quick is None or busy or full or self.pipeline or self.flow.write_paused:
             return None
         peer = self.client[0] if self.client else ""
-        return self._quick(self.parser.get_method(), self.url, self.headers, peer)
+        try:
+            return self._quick(self.parser.get_method(), self.url, self.headers, peer)
+        except Exception:  # inside the parser it would pass for a fault of the client
+            self.logger.exception("a feed could not be answered at once")
+            return None
 
     def _write(self, answer: Answer) -> None:
         stays = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
@@ -119,7 +123,8 @@ class Patient(HttpToolsProtocol):
             lines = [b"%b: %b\r\n" % one for one in self.server_state.default_headers]
             Patient._named = (self.server_state.default_headers, b"".join(lines))
         end = b"\r\n" if stays else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((answer.head, self._named[1], end, answer.body)))
+        head = b"".join((answer.head, self._named[1], end))
+        self.transport.writelines((head, answer.body) if answer.body else (head,))  # the body is not copied
         if self.access_log:
             self._log(answer.status)
         self.server_state.total_requests += 1

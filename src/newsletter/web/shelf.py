@@ -78,7 +78,7 @@ class Shelf:
         self._links = links
         self._guarded = guarded
         self._kept: dict[str, Kept] = {}
-        self._size = 0
+        self.size = 0
         self._lock = threading.Lock()
         self.editions = Editions()
 
@@ -143,13 +143,13 @@ class Shelf:
 
     def _keep(self, path: str, made: Kept) -> None:
         self._kept[path] = made
-        self._size += made.size
-        while self._size > MOST_BYTES and len(self._kept) > 1:
+        self.size += made.size
+        while self.size > MOST_BYTES and len(self._kept) > 1:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, path: str) -> None:
         gone = self._kept.pop(path, None)
-        self._size -= gone.size if gone else 0
+        self.size -= gone.size if gone else 0
 
 
 _CODINGS = tuple(sorted(SUFFIXES.items(), key=lambda one: one[1]))  # the file itself first
