@@ -434,7 +434,7 @@ def test_moves_are_printed_for_each_server(publication: PublicationFactory, serv
 
 
 def test_lines_for_servers_cannot_be_broken_out_of() -> None:
-    found = moves.Moves(moved={"/a": 'https://x.example.org/"$1\\'}, gone=frozenset({"/b.c"}))
+    found = moves.Moves(moved={"/a": 'https://x.example.org/"$1\\'}, gone=frozenset({"/b.c", '/"; }'}))
     assert '    "/a" "https://x.example.org/%22%241%5C";' in list(moves.nginx(found))
     assert list(moves.apache(found)) == [
         'RedirectMatch 301 "^/a$" "https://x.example.org/%22%241%5C"',

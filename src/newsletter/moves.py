@@ -6,7 +6,7 @@ configuration, store > Moves > the built-in server | a file for nginx, Caddy or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from newsletter.config import Config
 from newsletter.feeds import word_slug
 from newsletter.store import Store, posts
 
+_SPECIAL = re.compile(r"[\s\"'\\$;{}<>?#%|^`*]")  # to one server or another
 _FORMS = ("atom.xml", "rss.xml", "feed.json")
 
 
@@ -50,28 +51,33 @@ def nginx(moves: Moves) -> Iterator[str]:
     yield "}"
     yield "map $uri $newsletter_gone {"
     yield "    default 0;"
-    yield from (f'    "{path}" 1;' for path in sorted(moves.gone))
+    yield from (f'    "{path}" 1;' for path in _plain(moves.gone))
     yield "}"
 
 
 def caddy(moves: Moves) -> Iterator[str]:
     """Give lines for a site's block."""
     for path, to in sorted(moves.moved.items()):
-        yield f'redir "{path}" "{to.replace("{", "%7B").replace(chr(34), "%22")}" 301'
-    for path in sorted(moves.gone):
-        yield f'respond "{path}" 410'
+        yield f'redir "{path}" "{_escaped(to)}" 301'
+    for path in _plain(moves.gone):
+        yield from (f'handle "{path}" {{', "    respond 410", "}")
 
 
 def apache(moves: Moves) -> Iterator[str]:
     """Give lines for a virtual host."""
     for path, to in sorted(moves.moved.items()):
         yield f'RedirectMatch 301 "^{re.escape(path)}$" "{_escaped(to)}"'
-    for path in sorted(moves.gone):
+    for path in _plain(moves.gone):
         yield f'RedirectMatch 410 "^{re.escape(path)}$"'
 
 
+def _plain(paths: Iterable[str]) -> list[str]:
+    """Return the paths that can stand in such files: a slug that somebody made up may hold anything."""
+    return sorted(path for path in paths if path.isprintable() and not _SPECIAL.search(path))
+
+
 def _escaped(to: str) -> str:
-    return to.replace("\\", "%5C").replace('"', "%22").replace("$", "%24")
+    return _SPECIAL.sub(lambda found: quote(found[0], safe="") if found[0] not in "?#%" else found[0], to)
 
 
 #: Who reads such a file, and how it is written.
