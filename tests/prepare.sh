@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what some tests need beyond Python: a browser, fonts, a database, spam filters, a mail server, a tracer of system
-# calls, an accessibility checker, and data on what mail programs support. Packages only as root on a Debian machine, the
+# Install what some tests need beyond Python: a browser, fonts, a database, spam filters, a mail server, a web server, a feed
+# reader, a tracer of system calls, an accessibility checker, and data on what mail programs support. Packages only as root on a Debian machine, the
 # last two only where npm is, and said; elsewhere those tests skip and say why.
 set -u
 cd "$(dirname "$0")/.." || exit 0
@@ -17,6 +17,8 @@ packages() {
     fi
     command -v spamassassin >/dev/null 2>&1 || wanted="$wanted spamassassin"
     command -v rspamd >/dev/null 2>&1 || wanted="$wanted rspamd"
+    command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
+    command -v newsboat >/dev/null 2>&1 || wanted="$wanted newsboat"
     command -v strace >/dev/null 2>&1 || wanted="$wanted strace"
     [ -n "$wanted" ] || return 0
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

@@ -45,3 +45,4 @@ def test_version_and_group_help_import_nothing_heavy() -> None:
     run("--version")
     run("issues", "--help")
     run("subscribers", "--help")
+    run("feeds", "--help")

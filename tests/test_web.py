@@ -307,9 +307,9 @@ def test_a_locked_store_asks_to_try_again(publication: PublicationFactory, tmp_p
     ("path", "kind", "caching"),
     [
         ("index.html", "text/html; charset=utf-8", "max-age=300"),
-        ("feeds/atom.xml", "application/atom+xml; charset=utf-8", "max-age=300"),
-        ("feeds/tags/x/rss.xml", "application/rss+xml; charset=utf-8", "max-age=300"),
-        ("feeds/feed.json", "application/feed+json; charset=utf-8", "max-age=300"),
+        ("feeds/atom.xml", "application/atom+xml; charset=utf-8", "max-age=1800"),
+        ("feeds/tags/x/rss.xml", "application/rss+xml; charset=utf-8", "max-age=1800"),
+        ("feeds/feed.json", "application/feed+json; charset=utf-8", "max-age=1800"),
         ("feeds/feeds.opml", "text/x-opml; charset=utf-8", "max-age=300"),
         ("media/0a1b.jpg", "image/jpeg", "immutable"),
         ("style-0a1b.css", "text/css; charset=utf-8", "immutable"),

@@ -33,6 +33,7 @@ class Purpose(StrEnum):
     BOUNCE = "b"
     PREFERENCES = "p"
     CONFIRM = "c"
+    FEED = "f"
 
 
 def make(keys: Keys, purpose: Purpose, subject: str) -> str:

@@ -121,6 +121,23 @@ def show(context: Context, address: str, as_json: bool) -> None:
 
 @subscribers.command()
 @click.argument("address")
+@click.option("--renew", is_flag=True, help="Make a new address; the one before is gone.")
+@json_option
+@pass_context
+def feed(context: Context, address: str, renew: bool, as_json: bool) -> None:
+    """Show the address of a subscriber's own feed; whoever has it can read it."""
+    from newsletter.subscriptions import feed_address
+
+    keys, root = context.config.token_keys(), context.config.web_url
+    own = feed_address(context.publisher.store, keys, root, address, renew=renew)
+    if as_json:
+        say_json({"address": address, "feed": own})
+        return
+    click.echo(own)
+
+
+@subscribers.command()
+@click.argument("address")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_context
 def forget(context: Context, address: str, yes: bool) -> None:

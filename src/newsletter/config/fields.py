@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import time, timedelta
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ _HOST = re.compile(
 )
 _NOT_ON_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_LINE = 300  # characters
+_WEB_PATH = re.compile(r"/(?!/)[^\s\"'\\$;{}<>?#%|^`*]*")  # what stands in the files of any web server
 _GENERIC = ("serif", "sans-serif", "monospace", "cursive", "fantasy", "system-ui")
 
 
@@ -148,6 +150,20 @@ def _local_time(value: time) -> time:
     return value
 
 
+def _web_path(value: str) -> str:
+    if not _WEB_PATH.fullmatch(value) or not value.isprintable():
+        raise ValueError("a path from the root is needed, such as /old/feed.xml, as a browser shows it")
+    return value
+
+
+def _target(value: str) -> str:
+    return _web_path(value) if value.startswith("/") else _url(value)
+
+
+def _ip_address(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
 Url = Annotated[str, AfterValidator(_url)]
 OptionalUrl = Annotated[str, AfterValidator(_optional_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
@@ -157,6 +173,9 @@ Language = Annotated[str, AfterValidator(_language)]
 Colour = Annotated[str, AfterValidator(_colour)]
 Fonts = Annotated[str, AfterValidator(_line), AfterValidator(_fonts)]  # as CSS's font-family
 Address = Annotated[str, AfterValidator(_address)]
+WebPath = Annotated[str, AfterValidator(_web_path)]
+Target = Annotated[str, AfterValidator(_target)]  # a path or a URL
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
 Host = Annotated[str, AfterValidator(_host)]  # may be empty: then it is not set
 Authority = Annotated[str, AfterValidator(_authority)]  # RFC 4151's authorityName
 Line = Annotated[str, AfterValidator(_line)]  # fit for a header

@@ -25,13 +25,16 @@ from newsletter.config.fields import (
     Colour,
     Duration,
     Fonts,
+    IpAddress,
     Language,
     Line,
     LocalTime,
     Name,
     OptionalUrl,
     Section,
+    Target,
     Url,
+    WebPath,
     Weekday,
     Zone,
 )
@@ -235,6 +238,9 @@ class WebConfig(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     url: BaseUrl | None = None
+    proxies: tuple[IpAddress, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For is believed
+    moved: dict[WebPath, Target] = Field(default_factory=dict)
+    gone: tuple[WebPath, ...] = ()
 
 
 class SecretsConfig(Section):

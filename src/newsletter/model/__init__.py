@@ -52,6 +52,7 @@ from newsletter.model.push import (
 from newsletter.model.subscribers import (
     Consent,
     ConsentAct,
+    FeedReaders,
     Standing,
     Subscriber,
     Subscription,
@@ -72,6 +73,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "Enclosure",
+    "FeedReaders",
     "Finding",
     "GatherReport",
     "HubNotice",

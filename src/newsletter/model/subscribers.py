@@ -76,3 +76,13 @@ class SuppressionReason(StrEnum):
     COMPLAINT = "complaint"
     REQUEST = "request"
     ERASURE = "erasure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedReaders:
+    """How many subscribers an aggregator says it fetches a feed for."""
+
+    feed: str
+    agent: str
+    subscribers: int
+    seen_at: datetime

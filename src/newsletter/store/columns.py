@@ -11,7 +11,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import TIMESTAMP, BigInteger, CheckConstraint, Column, Integer, Text, TypeDecorator
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
@@ -127,3 +137,24 @@ def first(name: str) -> Column[int]:
 def flag(name: str) -> Column[bool]:
     """Declare a boolean, false by default."""
     return Column(name, Flag, nullable=False, server_default="0")
+
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def table(name: str, *items: Any) -> Table:
+    """Declare a table."""
+    return Table(name, METADATA, *items, sqlite_strict=True)
+
+
+def numbered(name: str, *items: Any) -> Table:
+    """Declare a table whose ids are given once: a deleted row's id never comes back, on SQLite either."""
+    return Table(name, METADATA, *items, sqlite_strict=True, sqlite_autoincrement=True)

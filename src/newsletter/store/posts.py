@@ -71,6 +71,15 @@ class Filed:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What posts leave in the published tree: slugs of pages, tags, authors' names."""
+
+    slugs: set[str]
+    tags: set[str]
+    authors: set[str]
+
+
 # Reading
 
 
@@ -111,6 +120,23 @@ def words(tx: Tx) -> tuple[set[str], set[str]]:
     )
     tags, authors = map(set, found)
     return tags, authors
+
+
+def traces(tx: Tx) -> tuple[Traces, Traces]:
+    """Return the traces of live posts, and those of withdrawn ones."""
+    live, dead = (_traces(tx, state) for state in (PostState.LIVE, PostState.DELETED))
+    return live, dead
+
+
+def _traces(tx: Tx, state: PostState) -> Traces:
+    paged = (_POSTS.c.own_page.is_(True), _POSTS.c.slug != "")
+    slugs = tx.scalars(select(_POSTS.c.slug).where(_POSTS.c.state == state, *paged))
+    here = select(_POSTS.c.seq).where(_POSTS.c.state == state)
+    tags, authors = (
+        set(tx.scalars(select(column).where(column.table.c.post_seq.in_(here)).distinct()))
+        for column in (schema.post_tags.c.tag, schema.post_authors.c.name)
+    )
+    return Traces(set(slugs), tags, authors)
 
 
 def by_seqs(tx: Tx, seqs: Iterable[int]) -> dict[int, Post]:

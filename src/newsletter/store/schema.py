@@ -5,17 +5,12 @@ A change here needs the same change as a revision in `migrations/versions`: a te
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
-    CheckConstraint,
     Column,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     PrimaryKeyConstraint,
-    Table,
     Text,
     UniqueConstraint,
     text,
@@ -33,153 +28,52 @@ from newsletter.model import (
     Standing,
     SuppressionReason,
 )
-from newsletter.store.columns import BIG, Instant, Json
+from newsletter.store.columns import BIG, Instant
+from newsletter.store.columns import METADATA as METADATA
 from newsletter.store.columns import count as _count
 from newsletter.store.columns import first as _first
 from newsletter.store.columns import flag as _flag
+from newsletter.store.columns import numbered as _numbered
+from newsletter.store.columns import table as _table
 from newsletter.store.columns import text as _text
 from newsletter.store.columns import word as _word
-
-METADATA = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from newsletter.store.posttables import (
+    post_authors as post_authors,
 )
-
-
-def _table(name: str, *items: Any) -> Table:
-    return Table(name, METADATA, *items, sqlite_strict=True)
-
-
-def _numbered(name: str, *items: Any) -> Table:
-    """Declare a table whose ids are given once: a deleted row's id never comes back, on SQLite either."""
-    return Table(name, METADATA, *items, sqlite_strict=True, sqlite_autoincrement=True)
-
+from newsletter.store.posttables import (
+    post_citations as post_citations,
+)
+from newsletter.store.posttables import (
+    post_corrections as post_corrections,
+)
+from newsletter.store.posttables import (
+    post_enclosures as post_enclosures,
+)
+from newsletter.store.posttables import (
+    post_images as post_images,
+)
+from newsletter.store.posttables import (
+    post_origins as post_origins,
+)
+from newsletter.store.posttables import (
+    post_references as post_references,
+)
+from newsletter.store.posttables import (
+    post_tags as post_tags,
+)
+from newsletter.store.posttables import (
+    posts as posts,
+)
+from newsletter.store.posttables import (
+    quarantine as quarantine,
+)
+from newsletter.store.posttables import (
+    sources as sources,
+)
 
 #: Facts of this store itself: `instance` (random id), `machine` (where it lies), `restored_from`, …
 meta = _table("meta", Column("key", Text, primary_key=True), _text("value"))
 
-# Posts and what hangs on them. `state`: live, held (published in the future), hidden, deleted.
-posts = _numbered(
-    "posts",
-    Column("seq", BIG, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
-    _text("source"),
-    _text("source_key"),
-    _text("title"),
-    Column("published", Instant, nullable=False),
-    Column("updated", Instant, nullable=False),
-    _text("body_html"),
-    _text("summary"),
-    _text("url"),
-    _text("slug"),
-    _flag("own_page"),
-    _text("language"),
-    Column("content_note", Text),
-    _flag("note_shows_title"),
-    _flag("minor"),
-    _count("word_count"),
-    _flag("date_only"),
-    Column("dropped", Json, nullable=False, server_default="[]"),
-    _text("fingerprint"),  # of the text that makes a change significant
-    _text("digest"),  # of all that is stored of it; empty for what was stored before there were digests
-    Column("state", Text, nullable=False, server_default="live"),
-    Column("first_seen", Instant, nullable=False),
-    Column("deleted_at", Instant),
-    CheckConstraint("state IN ('live', 'held', 'hidden', 'deleted')", name="state"),
-    Index("ix_posts_url", "url"),
-    Index("ix_posts_fingerprint", "fingerprint"),
-    Index("ix_posts_published", "published", "seq"),
-)
-
-#: Every (source, key) that ever named a post: several sources may tell of one. `digest` is of the whole item.
-post_origins = _table(
-    "post_origins",
-    _text("source", None),
-    _text("source_key", None),
-    Column("post_seq", BIG, ForeignKey("posts.seq", ondelete="CASCADE"), nullable=False),
-    _text("digest"),
-    Column("seen_at", Instant, nullable=False),
-    PrimaryKeyConstraint("source", "source_key"),
-    Index("ix_post_origins_post_seq", "post_seq"),
-)
-
-
-def _hanging(name: str, *columns: Column[Any]) -> Table:
-    return _table(
-        name,
-        Column("post_seq", BIG, ForeignKey("posts.seq", ondelete="CASCADE"), nullable=False),
-        Column("position", Integer, nullable=False),
-        *columns,
-        PrimaryKeyConstraint("post_seq", "position"),
-    )
-
-
-post_authors = _hanging("post_authors", _text("name"), _text("uri"), _text("email"))
-post_tags = _hanging("post_tags", _text("tag"))
-post_images = _hanging(
-    "post_images",
-    _text("src"),
-    _text("alt"),
-    _text("caption"),
-    _text("credit"),
-    _count("width"),
-    _count("height"),
-    _text("media_type"),
-    _text("small"),
-    _text("large"),
-    _text("sha256"),
-    _count("size"),
-    _flag("lead"),
-)
-post_citations = _hanging(
-    "post_citations",
-    _text("text"),
-    _text("url"),
-    _text("title"),
-    _text("author"),
-    _text("publisher"),
-    _text("place"),
-    _text("kind"),
-    _text("date"),
-)
-post_references = _hanging(
-    "post_references", _text("url"), _text("title"), _text("relation"), _text("post_id")
-)
-post_enclosures = _hanging(
-    "post_enclosures",
-    _text("url"),
-    _text("media_type"),
-    Column("length", BIG, nullable=False),
-    _text("title"),
-)
-post_corrections = _hanging("post_corrections", Column("when", Instant, nullable=False), _text("text"))
-
-# Sources
-
-sources = _table(
-    "sources",
-    Column("name", Text, primary_key=True),
-    Column("state", Json, nullable=False, server_default="{}"),  # ETag, Last-Modified, seen folder times, …
-    Column("checked_at", Instant),
-    _text("failure"),
-)
-quarantine = _table(
-    "quarantine",
-    _text("source", None),
-    _text("source_key", None),
-    _text("where"),
-    _text("reason"),
-    _text("remedy"),
-    _text("excerpt"),
-    Column("first_seen", Instant, nullable=False),
-    Column("last_seen", Instant, nullable=False),
-    PrimaryKeyConstraint("source", "source_key"),
-)
 
 # Newsletters, slots, issues, and the (newsletter, post) ledger
 
@@ -264,6 +158,16 @@ newsletter_posts = _table(
     PrimaryKeyConstraint("newsletter", "post_seq"),
 )
 
+#: What aggregators tell in their User-Agents: the newest number for each feed.
+feed_readers = _table(
+    "feed_readers",
+    _text("feed", None),
+    _text("agent", None),
+    Column("subscribers", BIG, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    PrimaryKeyConstraint("feed", "agent"),
+)
+
 # Subscribers
 
 subscribers = _numbered(
@@ -275,6 +179,7 @@ subscribers = _numbered(
     _text("language"),
     _text("timezone"),
     Column("created", Instant, nullable=False),
+    _first("feed_generation"),  # of the address of their own feed; raised to revoke the one before
 )
 subscriptions = _table(
     "subscriptions",

@@ -84,7 +84,7 @@ def every(tx: Tx, newsletter: str | None = None) -> Iterator[tuple[Subscription,
     query = (
         select(
             subscriptions,
-            *[c for c in subscribers.c if c.name != "address_key"],
+            *[c for c in subscribers.c if c.name not in ("address_key", "feed_generation")],
             *[c.label(f"consent_{c.name}") for c in lines],
         )
         .join(subscribers, subscribers.c.id == subscriptions.c.subscriber_id)
@@ -130,7 +130,23 @@ def deliveries_of(tx: Tx, subscriber_id: int) -> list[Delivery]:
     ]
 
 
+def feed_generation(tx: Tx, subscriber_id: int) -> int:
+    """Return the number of a person's feed address that holds, 0 when they have none: nothing is sent to them."""
+    standing = subscriptions.c.standing.in_((Standing.ACTIVE, Standing.PAUSED))
+    reads = select(subscriptions.c.subscriber_id).where(standing)
+    wanted = select(subscribers.c.feed_generation).where(
+        subscribers.c.id == subscriber_id, subscribers.c.id.in_(reads)
+    )
+    return tx.scalar(wanted) or 0
+
+
 # Writing
+
+
+def renew_feed(tx: Tx, subscriber_id: int) -> None:
+    """Revoke the address of a person's feed: the next number holds."""
+    raised = subscribers.c.feed_generation + 1
+    tx.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(feed_generation=raised))
 
 
 def add(tx: Tx, people: Sequence[Subscriber], *, now: datetime) -> dict[str, int]:

@@ -15,6 +15,7 @@ from newsletter.subscriptions.exchange import (
     import_csv,
 )
 from newsletter.subscriptions.export import export_csv
+from newsletter.subscriptions.feeds import feed_address, feed_holds, feed_readers, own_feed
 from newsletter.subscriptions.people import Record, forget, listed, show, suppress, verify
 from newsletter.subscriptions.standing import (
     Change,
@@ -37,11 +38,15 @@ __all__ = [
     "add",
     "ask",
     "export_csv",
+    "feed_address",
+    "feed_holds",
+    "feed_readers",
     "forget",
     "import_csv",
     "listed",
     "look",
     "normalise",
+    "own_feed",
     "preferences",
     "resubscribe",
     "show",

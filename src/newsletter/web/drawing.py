@@ -33,6 +33,10 @@ class Drawing:
         """Return the page for an address where there is nothing."""
         return self.draw(request, "web/404.html.j2", "Nothing here", status=404)
 
+    def gone(self, request: Request) -> HTMLResponse:
+        """Return the page for an address where there was something once."""
+        return self.draw(request, "web/gone.html.j2", "No longer here", status=410)
+
 
 def up(request: Request) -> str:
     """Return the way from a page to the root, for an application mounted anywhere."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
+from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from newsletter.config import Config
+
 LARGEST_BODY = 64 * 1024  # bytes; a form of ours has a hundred
-_TOKEN_PATH = re.compile(r"/[up]/[^/\s?\"]+")
+_TOKEN_PATH = re.compile(r"/[upf]/[^/\s?\"]+")
+_FEED_OF_ONE = re.compile(r"/f/[^/]+/atom\.xml$")
 _ISSUE_PATH = re.compile(r"/issues/[^/]+/\d+/")
 
 
@@ -36,20 +40,35 @@ class Guard:
         await self.app(scope, receive, send_guarded)
 
     def _add(self, headers: MutableHeaders, path: str) -> None:
-        # The web form of an issue is the mail as it was sent: its style is in attributes.
-        style = "'self' 'unsafe-inline'" if _ISSUE_PATH.search(path) else "'self'"
-        headers["content-security-policy"] = (
-            f"default-src 'none'; style-src {style}; img-src 'self' {self.origin}; form-action 'self'; "
-            "base-uri 'none'; frame-ancestors 'none'"
-        )
-        headers["x-content-type-options"] = "nosniff"
-        headers["x-frame-options"] = "DENY"
-        headers["cross-origin-opener-policy"] = "same-origin"
-        secret = bool(_TOKEN_PATH.search(path))
-        headers["referrer-policy"] = "no-referrer" if secret else "strict-origin-when-cross-origin"
-        if secret:
-            headers["cache-control"] = "no-store"
+        for name, value in headers_of(path, self.origin).items():
+            headers[name] = value
+        if _TOKEN_PATH.search(path):
             headers["x-robots-tag"] = "noindex, nofollow"
+            if not _FEED_OF_ONE.search(path):
+                headers["cache-control"] = "no-store"
+
+
+def headers_of(path: str, origin: str) -> dict[str, str]:
+    """Return what a browser must know of an answer to keep it to itself."""
+    # The web form of an issue is the mail as it was sent: its style is in attributes.
+    style = "'self' 'unsafe-inline'" if _ISSUE_PATH.search(path) else "'self'"
+    secret = bool(_TOKEN_PATH.search(path))
+    return {
+        "content-security-policy": (
+            f"default-src 'none'; style-src {style}; img-src 'self' {origin}; form-action 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "cross-origin-opener-policy": "same-origin",
+        "referrer-policy": "no-referrer" if secret else "strict-origin-when-cross-origin",
+    }
+
+
+def origin_of(config: Config) -> str:
+    """Return where the publication's own pictures come from."""
+    parts = urlsplit(config.publication.url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 async def body_of(request: Request) -> bytes:

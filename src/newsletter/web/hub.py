@@ -35,16 +35,3 @@ class Hub:
         if reply.retry_after:
             headers["retry-after"] = str(reply.retry_after)
         return PlainTextResponse(f"{reply.text}\n", reply.status, headers)
-
-
-def linked(answer: Callable[[Request], Response], config: Config) -> Callable[[Request], Response]:
-    """Return what answers as before, feeds with the header that names their hubs and themselves."""
-
-    def answer_linked(request: Request) -> Response:
-        response = answer(request)
-        topic = websub.topic_of(config, str(request.path_params["path"]))
-        if topic and response.status_code in (200, 304):
-            response.headers["link"] = websub.links(config, topic, config.hubs)
-        return response
-
-    return answer_linked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,12 +15,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from newsletter import moves
 from newsletter.config import Config
 from newsletter.errors import InputError, OutsideError, TokenError
 from newsletter.store import Store, meta
 from newsletter.web.drawing import Drawing
-from newsletter.web.guard import Guard
-from newsletter.web.hub import Hub, linked
+from newsletter.web.front import Front
+from newsletter.web.guard import Guard, origin_of
+from newsletter.web.hub import Hub
+from newsletter.web.leavings import Leavings
+from newsletter.web.private import Private
 from newsletter.web.readers import Readers
 from newsletter.web.static import Static
 
@@ -31,7 +36,10 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
     drawing = Drawing(config)
     readers = Readers(store, config, clock, drawing)
     hub = Hub(store, config, clock)
-    static = Static(config.public, drawing.stylesheet, drawing.missing)
+    front = Front(store, config, clock)
+    private = Private(store, config, front, drawing)
+    leavings = Leavings(partial(moves.find, store, config), drawing)
+    static = Static(config.public, front, drawing.stylesheet, leavings.answer)
 
     def healthz(request: Request) -> Response:
         with store.read() as tx:
@@ -46,17 +54,20 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
         Route("/p/{token}", readers.preferences_page),
         Route("/p/{token}", readers.preferences, methods=["POST"]),
         *([Route("/hub", hub.answer, methods=["POST"])] if config.websub.hub else []),
-        Route("/{path:path}", linked(static.answer, config)),
+        Route("/f/{token}/atom.xml", private.answer),
+        Route("/{path:path}", static.answer),
     ]
     prefix = urlsplit(config.web_url).path.rstrip("/")
     if prefix:
         routes.insert(0, Mount(prefix, routes=list(routes)))
 
-    return Starlette(
+    app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, origin=_origin(config))],
+        middleware=[Middleware(Guard, origin=origin_of(config))],
         exception_handlers=_failures(drawing),
     )
+    app.state.front = front
+    return app
 
 
 def _failures(drawing: Drawing) -> dict[Any, Callable[[Request, Exception], Response]]:
@@ -76,8 +87,3 @@ def _failures(drawing: Drawing) -> dict[Any, Callable[[Request, Exception], Resp
         return answer
 
     return {TokenError: wrong_link, InputError: wrong_input, OutsideError: outside}
-
-
-def _origin(config: Config) -> str:
-    parts = urlsplit(config.publication.url)
-    return f"{parts.scheme}://{parts.netloc}"

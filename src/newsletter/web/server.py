@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +17,8 @@ from newsletter.errors import OutsideError
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
+
+    from newsletter.web.front import Front
 
 MOST_AT_ONCE = 512  # connections and requests; more are answered 503
 
@@ -28,7 +31,8 @@ class Server:
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self._socket = _listen(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
-        self._server = _server(app)
+        self._front: Front | None = getattr(getattr(app, "state", None), "front", None)
+        self._server = _server(app, self._front)
         self._thread: threading.Thread | None = None
 
     def run(self) -> None:
@@ -51,6 +55,8 @@ class Server:
             self._thread.join()
             self._thread = None
         self._socket.close()
+        if self._front is not None:
+            self._front.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -112,7 +118,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _server(app: ASGIApp) -> uvicorn.Server:
+def _server(app: ASGIApp, front: Front | None) -> uvicorn.Server:
     import uvicorn
 
     from newsletter.web.guard import Redaction
@@ -125,7 +131,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http=Patient,
+            http=partial(Patient, quick=front.quick if front else None),  # type: ignore[arg-type]  # it is called
             ws="none",
             lifespan="off",
             log_config=None,

@@ -9,39 +9,16 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
-from pathlib import Path, PurePosixPath
+from email.utils import format_datetime
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-    ".xml": "application/xml; charset=utf-8",
-    ".xsl": "application/xslt+xml; charset=utf-8",
-    ".opml": "text/x-opml; charset=utf-8",
-    ".json": "application/json; charset=utf-8",
-    ".webmanifest": "application/manifest+json; charset=utf-8",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".avif": "image/avif",
-    ".svg": "image/svg+xml; charset=utf-8",
-    ".ico": "image/x-icon",
-    ".woff2": "font/woff2",
-    ".pdf": "application/pdf",
-    ".mp3": "audio/mpeg",
-}
-_FEEDS = {
-    "atom.xml": "application/atom+xml; charset=utf-8",
-    "rss.xml": "application/rss+xml; charset=utf-8",
-    "feed.json": "application/feed+json; charset=utf-8",
-}
+from newsletter.web.conditions import IDENTITY, codings, unchanged
+from newsletter.web.files import SUFFIXES, TYPES, caching, inside, type_of
+from newsletter.web.front import Front
+
 _CHUNK = 256 * 1024
 _REMEMBERED = 4096  # files whose ETag is kept
 
@@ -57,12 +34,20 @@ class _Opened:
 
 
 class Static:
-    """Serves one folder; `stylesheet` answers before anything is published, `missing` draws the 404 page."""
+    """Serves one folder, its feeds by way of `front`.
+
+    `stylesheet` answers before anything is published, `missing` where there is nothing or was moved.
+    """
 
     def __init__(
-        self, folder: Path, stylesheet: tuple[str, bytes], missing: Callable[[Request], Response]
+        self,
+        folder: Path,
+        front: Front,
+        stylesheet: tuple[str, bytes],
+        missing: Callable[[Request], Response],
     ) -> None:
         self._folder = folder
+        self._front = front
         self._stylesheet = stylesheet
         self._missing = missing
         self._etags: dict[tuple[int, int, int, int], str] = {}
@@ -71,27 +56,34 @@ class Static:
     def answer(self, request: Request) -> Response:
         """Answer GET and HEAD for a path of the published tree."""
         path = str(request.path_params["path"])
+        peer = request.client.host if request.client else ""
+        if f"/{path}" in self._front.elsewhere:
+            return self._missing(request)
+        fed = self._front.answer(request.method.encode(), path, request.scope["headers"], peer)
+        if fed is not None:
+            response = Response(fed.body, fed.status)
+            response.raw_headers = fed.headers()
+            return response
         name = path + "index.html" if path.endswith("/") or not path else path
-        target = self._inside(name)
+        target = inside(self._folder, name)
         if target is None:
             return self._missing(request)
         if target.is_dir():
             return (
                 RedirectResponse(f"{target.name}/", 308) if not path.endswith("/") else self._missing(request)
             )
-        zipped = self._open(target.with_name(f"{target.name}.gz")) if _takes_gzip(request) else None
-        opened = zipped or self._open(target)
+        coding, opened = self._best(request, target)
         if opened is None:
             return self._unpublished(request, path)
         headers = {
-            "content-type": _type_of(target.name),
+            "content-type": type_of(target.name),
             "etag": opened.etag,
-            "last-modified": format_datetime(datetime.fromtimestamp(opened.modified, UTC), usegmt=True),
-            "cache-control": _caching(name),
+            "last-modified": _dated(opened.modified),
+            "cache-control": caching(name),
             "vary": "Accept-Encoding",
         }
-        if zipped is not None:
-            headers["content-encoding"] = "gzip"
+        if coding != IDENTITY:
+            headers["content-encoding"] = coding
         if _unchanged(request, opened):
             os.close(opened.handle)
             headers.pop("content-encoding", None)
@@ -103,16 +95,19 @@ class Static:
             return Response(headers=headers)
         return StreamingResponse(_chunks(opened), headers=headers)
 
-    def _inside(self, name: str) -> Path | None:
-        """Return the file of a path, None when the path leads out of the folder or to what is hidden."""
-        parts = name.split("/")
-        if "\0" in name or "\\" in name or any(not part or part.startswith(".") for part in parts):
-            return None
-        try:
-            target = self._folder.joinpath(*parts).resolve()
-        except (OSError, RuntimeError, ValueError):
-            return None
-        return target if target.is_relative_to(self._folder.resolve()) else None
+    def _best(self, request: Request, target: Path) -> tuple[str, _Opened | None]:
+        """Open the best of the codings that lie there and are not older than the file itself."""
+        plain = self._open(target)
+        if plain is None:
+            return IDENTITY, None
+        for coding in codings(request.headers.get("accept-encoding", ""))[:-1]:
+            packed = self._open(target.with_name(target.name + SUFFIXES[coding]))
+            if packed is not None and packed.modified >= plain.modified:
+                os.close(plain.handle)
+                return coding, packed
+            if packed is not None:
+                os.close(packed.handle)
+        return IDENTITY, plain
 
     def _open(self, target: Path) -> _Opened | None:
         try:
@@ -139,7 +134,7 @@ class Static:
         name, text = self._stylesheet
         if path != name:
             return self._missing(request)
-        headers = {"content-type": _TYPES[".css"], "cache-control": _caching(name)}
+        headers = {"content-type": TYPES[".css"], "cache-control": caching(name)}
         return Response(text, headers=headers)
 
 
@@ -153,31 +148,13 @@ def _chunks(opened: _Opened) -> Iterator[bytes]:
         os.close(opened.handle)
 
 
-def _type_of(name: str) -> str:
-    return _FEEDS.get(name) or _TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
-
-
-def _caching(name: str) -> str:
-    """Names that carry their content's hash are kept for ever, the rest is asked for again."""
-    forever = name.startswith("media/") or (name.startswith("style-") and name.endswith(".css"))
-    return "public, max-age=31536000, immutable" if forever else "public, max-age=300, must-revalidate"
-
-
-def _takes_gzip(request: Request) -> bool:
-    offers = [
-        offer.replace(" ", "") for offer in request.headers.get("accept-encoding", "").lower().split(",")
-    ]
-    return any(offer.partition(";")[0] == "gzip" and not offer.endswith(";q=0") for offer in offers)
+def _dated(modified: int) -> str:
+    moment = min(datetime.fromtimestamp(modified, UTC), datetime.now(UTC))
+    return format_datetime(moment.replace(microsecond=0), usegmt=True)
 
 
 def _unchanged(request: Request, opened: _Opened) -> bool:
-    """Judge the conditions of a request: `If-None-Match` decides alone where it is given (RFC 9110 §13.2.2)."""
-    asked = request.headers.get("if-none-match")
-    if asked is not None:
-        tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
-        return "*" in tags or opened.etag in tags
-    since = request.headers.get("if-modified-since")
-    try:
-        return since is not None and opened.modified <= parsedate_to_datetime(since).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return False
+    asked, since = (request.headers.getlist(name) for name in ("if-none-match", "if-modified-since"))
+    return unchanged(
+        ", ".join(asked) if asked else None, since[0] if since else None, opened.etag, opened.modified
+    )
