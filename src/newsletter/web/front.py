@@ -23,7 +23,7 @@ from newsletter.web.tally import Tally
 Headers = Sequence[tuple[bytes, bytes]]
 
 _PIECEMEAL = b"a-im"
-_SLOW = frozenset((_PIECEMEAL, b"content-length", b"transfer-encoding", b"upgrade", b"expect"))
+_SLOW = frozenset((b"content-length", b"transfer-encoding", b"upgrade", b"expect"))
 _NAMES = tuple(f"/{name}".encode() for name in FEEDS)
 _MOST_DELTAS = 64
 
@@ -82,17 +82,20 @@ class Front:
             fields = _joined(headers)
         if at_once and not _SLOW.isdisjoint(fields):
             return None
-        agent = fields.get(b"user-agent", b"")
+        form = kept.form(fields.get(b"accept-encoding", b""))
+        asked = fields.get(b"if-none-match")
+        same = asked == form.tag or _unchanged(asked, fields, form, kept)
+        piecemeal = not same and asked is not None and _wants_feed(fields)
+        if at_once and piecemeal:
+            return None
         wait = self.wait(path, fields, peer)
         if wait:
             return self._counted(path, _too_many(wait))
-        self.tally.note(path, agent)
-        form = kept.form(fields.get(b"accept-encoding", b""))
-        asked = fields.get(b"if-none-match")
-        if asked == form.tag or _unchanged(asked, fields, form, kept):
+        self.tally.note(path, fields.get(b"user-agent", b""))
+        if same:
             return self._counted(path, Answer(304, form.unchanged, b""))
         answer = Answer(200, form.whole, form.body)
-        if asked is not None and _wants_feed(fields):
+        if asked is not None and piecemeal:
             answer = self._since(kept, form, tags(asked.decode("latin-1"))) or answer
         if method == b"HEAD":
             answer = Answer(answer.status, answer.head, b"")
@@ -173,9 +176,9 @@ def _unchanged(asked: bytes | None, fields: dict[bytes, bytes], form: Form, kept
 
 def _wants_feed(fields: dict[bytes, bytes]) -> bool:
     """Tell whether a client takes the new entries alone (`A-IM: feed`, perhaps with a weight)."""
-    wanted = (
-        one.replace(b" ", b"").partition(b";q=") for one in fields.get(_PIECEMEAL, b"").lower().split(b",")
-    )
+    if _PIECEMEAL not in fields:
+        return False
+    wanted = (one.replace(b" ", b"").partition(b";q=") for one in fields[_PIECEMEAL].lower().split(b","))
     return any(name == b"feed" and (not weight or weight.strip(b"0.")) for name, _, weight in wanted)
 
 

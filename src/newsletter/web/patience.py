@@ -33,6 +33,7 @@ class Patient(HttpToolsProtocol):
         self._heard = 0.0
         self._received = 0
         self._amid = False  # between the first line of a request and its end
+        self._whole = False  # a request ended in the piece that came last
         self._answered = False  # the request that is being read
 
     def connection_made(self, transport: Any) -> None:
@@ -48,8 +49,9 @@ class Patient(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self.transport.close()
             return
+        self._whole = False
         super().data_received(data)
-        if self._amid and self._slow is None:
+        if (self._amid or not self._whole) and self._slow is None:
             self._slow = self.loop.call_later(PATIENCE, self.transport.abort)
 
     def on_message_begin(self) -> None:
@@ -89,6 +91,7 @@ class Patient(HttpToolsProtocol):
         self._forget()
         self._received = 0
         self._amid = False
+        self._whole = True
         if not self._answered:
             super().on_message_complete()
 
