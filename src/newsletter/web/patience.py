@@ -11,7 +11,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from newsletter.web.front import Answer, Headers
+from newsletter.web.front import Headers
+from newsletter.web.shelf import Answer
 
 PATIENCE = 15.0  # seconds that a client has to send a whole request
 LARGEST_REQUEST = 128 * 1024  # bytes, headers and body
