@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from newsletter.model import (
     Subscription,
     SuppressionReason,
 )
-from newsletter.store import Store, Tx, consents, schema, subscribers, suppressions
+from newsletter.store import Store, Tx, consents, readers, schema, subscribers, suppressions
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -261,3 +262,42 @@ def test_a_removed_line_is_found(store: Store) -> None:
         chain_of(tx, 5)
         tx.execute(delete(schema.consents).where(schema.consents.c.id == 2))
         assert dict(consents.verify(tx).broken) == {3: "the line before it is missing or was changed"}
+
+
+# Those who read the feeds
+
+
+def test_the_newest_number_of_an_aggregator_is_kept_for_a_time(store: Store) -> None:
+    day = timedelta(days=1)
+    with store.write() as tx:
+        readers.put(tx, {("feeds/atom.xml", "Feedly"): 2**31, ("feeds/rss.xml", "Feedly"): 3}, now=NOW)
+        readers.put(tx, {("feeds/atom.xml", "Feedly"): 12}, now=NOW + day)
+        readers.put(tx, {}, now=NOW + day)
+    with store.read() as tx:
+        found = [(one.feed, one.subscribers, one.seen_at) for one in readers.since(tx, NOW)]
+        assert found == [("feeds/atom.xml", 12, NOW + day), ("feeds/rss.xml", 3, NOW)]
+        assert len(readers.since(tx, NOW + day)) == 1
+    with store.write() as tx:
+        readers.put(tx, {}, now=NOW + readers.KEPT + day / 2)
+        assert [one.feed for one in readers.since(tx, NOW)] == ["feeds/atom.xml"]
+
+
+def test_the_number_of_a_feed_holds_while_a_subscription_does(store: Store) -> None:
+    ada = Subscriber(address="ada@example.org")
+    with store.write() as tx:
+        (number,) = subscribers.add(tx, [ada], now=NOW).values()
+        assert subscribers.feed_generation(tx, number) == 0
+        mine = Subscription(
+            subscriber=Subscriber(id=number, address=ada.address),
+            newsletter="weekly",
+            standing=Standing.PENDING,
+            since=NOW,
+        )
+        expected = {Standing.ACTIVE: 1, Standing.PAUSED: 1, Standing.UNSUBSCRIBED: 0, Standing.SUPPRESSED: 0}
+        for standing in Standing:
+            subscribers.put(tx, [replace(mine, standing=standing)])
+            assert subscribers.feed_generation(tx, number) == expected.get(standing, 0)
+        subscribers.put(tx, [replace(mine, standing=Standing.ACTIVE)])
+        subscribers.renew_feed(tx, number)
+        assert subscribers.feed_generation(tx, number) == 2
+        assert subscribers.feed_generation(tx, number + 1) == 0

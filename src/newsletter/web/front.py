@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from newsletter.checks.reading import BadDocument
@@ -17,28 +16,15 @@ from newsletter.web.conditions import tags, unchanged
 from newsletter.web.files import FEEDS
 from newsletter.web.guard import headers_of, origin_of
 from newsletter.web.limits import Limits
-from newsletter.web.shelf import Form, Kept, Shelf, head
+from newsletter.web.shelf import Answer, Form, Kept, Shelf, head
 from newsletter.web.tally import Tally
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 _PIECEMEAL = b"a-im"
-_SLOW = frozenset((_PIECEMEAL, b"content-length", b"transfer-encoding", b"upgrade", b"expect"))
+_SLOW = frozenset((b"content-length", b"transfer-encoding", b"upgrade", b"expect"))
 _NAMES = tuple(f"/{name}".encode() for name in FEEDS)
 _MOST_DELTAS = 64
-
-
-class Answer(NamedTuple):
-    """An answer: `head` is its first line and its headers but for the date, without the empty line."""
-
-    status: int
-    head: bytes
-    body: bytes
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers one by one."""
-        lines = self.head.split(b"\r\n")[1:-1]
-        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
 
 
 class Front:
@@ -75,24 +61,27 @@ class Front:
     ) -> Answer | None:
         """Answer for a path below the root, None when no feed is there."""
         kept = self._shelf.get(path)
-        if kept is None or f"/{path}" in self.elsewhere:
+        if kept is None or (self.elsewhere and f"/{path}" in self.elsewhere):
             return None
         fields = dict(headers)
         if len(fields) != len(headers):
             fields = _joined(headers)
         if at_once and not _SLOW.isdisjoint(fields):
             return None
-        agent = fields.get(b"user-agent", b"")
+        form = kept.form(fields.get(b"accept-encoding", b""))
+        asked = fields.get(b"if-none-match")
+        same = asked == form.tag or _unchanged(asked, fields, form, kept)
+        piecemeal = not same and asked is not None and _wants_feed(fields)
+        if at_once and piecemeal:
+            return None
         wait = self.wait(path, fields, peer)
         if wait:
             return self._counted(path, _too_many(wait))
-        self.tally.note(path, agent)
-        form = kept.form(fields.get(b"accept-encoding", b""))
-        asked = fields.get(b"if-none-match")
-        if asked == form.tag or _unchanged(asked, fields, form, kept):
-            return self._counted(path, Answer(304, form.unchanged, b""))
-        answer = Answer(200, form.whole, form.body)
-        if asked is not None and _wants_feed(fields):
+        self.tally.note(path, fields.get(b"user-agent", b""))
+        if same:
+            return self._counted(path, form.unchanged)
+        answer = form.whole
+        if asked is not None and piecemeal:
             answer = self._since(kept, form, tags(asked.decode("latin-1"))) or answer
         if method == b"HEAD":
             answer = Answer(answer.status, answer.head, b"")
@@ -133,7 +122,7 @@ class Front:
             ("cache-control", "no-store, im"),
             ("vary", "A-IM, If-None-Match, Accept-Encoding"),
             *(("link", one) for one in kept.links),
-            ("content-type", dict(Answer(200, form.whole, b"").headers())[b"content-type"].decode()),
+            ("content-type", dict(form.whole.headers())[b"content-type"].decode()),
             *([("content-encoding", "gzip")] if coded else []),
             ("content-length", str(len(body))),
             *self._guarded.items(),
@@ -145,7 +134,7 @@ class Front:
         with self._lock:
             if key in self._deltas:
                 return self._deltas[key]
-        document = kept.forms["identity"].body
+        document = kept.forms["identity"].whole.body
         try:
             made = self._shelf.editions.since(kept.path, [etag], document)
         except BadDocument:
@@ -173,9 +162,9 @@ def _unchanged(asked: bytes | None, fields: dict[bytes, bytes], form: Form, kept
 
 def _wants_feed(fields: dict[bytes, bytes]) -> bool:
     """Tell whether a client takes the new entries alone (`A-IM: feed`, perhaps with a weight)."""
-    wanted = (
-        one.replace(b" ", b"").partition(b";q=") for one in fields.get(_PIECEMEAL, b"").lower().split(b",")
-    )
+    if _PIECEMEAL not in fields:
+        return False
+    wanted = (one.replace(b" ", b"").partition(b";q=") for one in fields[_PIECEMEAL].lower().split(b","))
     return any(name == b"feed" and (not weight or weight.strip(b"0.")) for name, _, weight in wanted)
 
 

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from newsletter.config import Config
 
 LARGEST_BODY = 64 * 1024  # bytes; a form of ours has a hundred
-_TOKEN_PATH = re.compile(r"/[upf]/[^/\s?\"]+")
+#: Not of a tag, an author, a newsletter or a post that has such a name.
+_TOKEN_PATH = re.compile(r"(?<!/tags)(?<!/authors)(?<!/issues)(?<!/posts)/[upf]/[^/\s?\"]+")
 _FEED_OF_ONE = re.compile(r"/f/[^/]+/atom\.xml$")
 _ISSUE_PATH = re.compile(r"/issues/[^/]+/\d+/")
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from newsletter.web.front import Answer, Headers
+from newsletter.web.front import Headers
+from newsletter.web.shelf import Answer
 
 PATIENCE = 15.0  # seconds that a client has to send a whole request
 LARGEST_REQUEST = 128 * 1024  # bytes, headers and body
@@ -33,6 +34,7 @@ class Patient(HttpToolsProtocol):
         self._heard = 0.0
         self._received = 0
         self._amid = False  # between the first line of a request and its end
+        self._whole = False  # a request ended in the piece that came last
         self._answered = False  # the request that is being read
 
     def connection_made(self, transport: Any) -> None:
@@ -48,8 +50,9 @@ class Patient(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self.transport.close()
             return
+        self._whole = False
         super().data_received(data)
-        if self._amid and self._slow is None:
+        if (self._amid or not self._whole) and self._slow is None:
             self._slow = self.loop.call_later(PATIENCE, self.transport.abort)
 
     def on_message_begin(self) -> None:
@@ -89,6 +92,7 @@ class Patient(HttpToolsProtocol):
         self._forget()
         self._received = 0
         self._amid = False
+        self._whole = True
         if not self._answered:
             super().on_message_complete()
 

@@ -53,7 +53,7 @@ class Private:
 
     def _feed(self, request: Request, kept: Kept, own: str) -> Response:
         if self._cut[0] is not kept:
-            self._cut = (kept, *subscriptions.own_feed(kept.forms[IDENTITY].body))
+            self._cut = (kept, *subscriptions.own_feed(kept.forms[IDENTITY].whole.body))
         _, before, after = self._cut
         body = before + own.encode() + after
         zipped = "gzip" in codings(request.headers.get("accept-encoding", ""))

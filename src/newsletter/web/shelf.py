@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from newsletter.web.conditions import codings
 from newsletter.web.editions import Editions
@@ -31,16 +32,28 @@ _Fact = tuple[int, int, int, int]
 _Facts = tuple[_Fact | None, ...]
 
 
+class Answer(NamedTuple):
+    """An answer: `head` is its first line and its headers but for the date, without the empty line."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers one by one."""
+        lines = self.head.split(b"\r\n")[1:-1]
+        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A feed in one coding, with the heads of its answers but for the date."""
+    """A feed in one coding, with its two answers."""
 
     coding: str
     etag: str
     tag: bytes
-    body: bytes
-    whole: bytes
-    unchanged: bytes
+    whole: Answer
+    unchanged: Answer
 
 
 @dataclass(slots=True)
@@ -104,7 +117,7 @@ class Shelf:
             self._drop(path)
             if made is not None:
                 if kept is not None:
-                    self.editions.remember(path, kept.forms["identity"].body, _tags(kept))
+                    self.editions.remember(path, kept.forms["identity"].whole.body, _tags(kept))
                 self._keep(path, made)
             return made
 
@@ -137,9 +150,8 @@ class Shelf:
         kind = ("content-type", type_of(path.rpartition("/")[2]))
         coded = [("content-encoding", coding)] if coding != "identity" else []
         whole = [*common, kind, *coded, ("content-length", str(len(body))), *self._guarded.items()]
-        return Form(
-            coding, etag, etag.encode(), body, head("200 OK", whole), head("304 Not Modified", common)
-        )
+        same = Answer(304, head("304 Not Modified", common), b"")
+        return Form(coding, etag, etag.encode(), Answer(200, head("200 OK", whole), body), same)
 
     def _keep(self, path: str, made: Kept) -> None:
         self._kept[path] = made

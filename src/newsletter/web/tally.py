@@ -62,7 +62,8 @@ class Tally:
     def write(self) -> None:
         """Write what is new; when the store cannot be written, a later request tells it again."""
         with self._lock:
-            new, self._new = self._new, {}
+            told, self._new = self._new, {}
+            new = told.copy()  # a request that had hold of it may still write
             if not new:
                 return
             try:
