@@ -232,14 +232,14 @@ def test_a_crash_leaves_nothing_foreign(
     sqlite_store: Store, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(sqlite_store, POSTS)
-    real, count = os.fsync, iter(range(1000))
+    real, count = os.utime, iter(range(1000))
 
-    def fail(handle: int) -> None:
+    def fail(handle: int, times: tuple[float, float]) -> None:
         if next(count) == 20:
             raise OSError(28, "No space left on device")
-        real(handle)
+        real(handle, times)
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "utime", fail)
     with pytest.raises(OutsideError, match="No space left on device"):
         run(sqlite_store, config)
     monkeypatch.undo()

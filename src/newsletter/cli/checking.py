@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 from newsletter.cli import Context, pass_context
 from newsletter.cli.accounts import chosen_newsletter
 from newsletter.cli.output import json_option, say, say_json
+from newsletter.errors import FetchError, InputError, NewsletterError
 
 if TYPE_CHECKING:
     from newsletter.model import Finding
@@ -28,7 +30,9 @@ def _say(findings: list[Finding], checked: str, *, as_json: bool) -> int:
         for one in findings:
             word = "error" if one.error else "advice"
             story = f" in “{one.post}”" if one.post else ""
-            say(f"{one.where}: {one.place}{story}: {word}: {one.rule}. {one.remedy}")
+            spec = f" ({one.spec})" if one.spec else ""
+            place = f"{one.place}{story}: " if one.place else ""
+            say(f"{one.where}: {place}{word}: {one.rule}{spec}. {one.remedy}")
         if not findings:
             say(f"{checked}: nothing found")
     return 1 if any(one.error for one in findings) else 0
@@ -46,18 +50,65 @@ def config(context: Context, as_json: bool) -> int:
 
 
 @check.command()
-@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("names", nargs=-1, metavar="FEEDS")
 @json_option
 @pass_context
-def feeds(context: Context, files: tuple[Path, ...], as_json: bool) -> int:
-    """Check feed FILES, or every feed in public/feeds."""
-    from newsletter.checks import feeds as rules
-
-    chosen = files or tuple(
-        p for p in sorted((context.config.public / "feeds").rglob("*")) if p.suffix in (".xml", ".json")
+def feeds(context: Context, names: tuple[str, ...], as_json: bool) -> int:
+    """Check FEEDS, files or URLs of anybody's, or every feed in public/feeds."""
+    chosen = names or tuple(
+        str(p)
+        for p in sorted((context.config.public / "feeds").rglob("*"))
+        if p.suffix in (".xml", ".json", ".opml")
     )
-    findings = [finding for path in chosen for finding in rules.check_file(path.read_bytes(), str(path))]
-    return _say(findings, f"{len(chosen)} feeds", as_json=as_json)
+    findings: list[Finding] = []
+    failed: NewsletterError | None = None
+    for name in chosen:
+        try:
+            findings += _examined(context, name, own=not names)
+        except FetchError as e:  # the others are checked all the same
+            if failed is not None:
+                click.echo(f"newsletter: {failed}", err=True)
+            failed = e
+    count = "1 feed" if len(chosen) == 1 else f"{len(chosen)} feeds"
+    told = findings if as_json else _gathered(findings)
+    status = _say(told, count, as_json=as_json) if told or as_json or failed is None else 0
+    if failed is not None:
+        raise failed
+    return status
+
+
+def _examined(context: Context, name: str, *, own: bool) -> list[Finding]:
+    """Check a feed by its name; a configuration is needed only for our own."""
+    from newsletter.checks.feeds import check_file
+    from newsletter.config import FILE_NAME
+    from newsletter.fetch import FetchRules, rules_of
+    from newsletter.publish.examining import examine
+
+    config = context.config if own or (context.folder / FILE_NAME).is_file() else None
+    if name.lower().startswith(("http://", "https://")):
+        own = config is not None and name.startswith(config.publication.url)
+        return examine(name, rules_of(config) if config else FetchRules(), own=own)
+    path = Path(name)
+    try:
+        document = path.read_bytes()
+    except OSError as e:
+        raise InputError(
+            f"it cannot be read: {e.strerror or e}", where=name, remedy="Name a file or a URL"
+        ) from e
+    own = own or (config is not None and path.resolve().is_relative_to(config.public.resolve()))
+    return check_file(document, name, own=own)
+
+
+def _gathered(findings: list[Finding]) -> list[Finding]:
+    """Say once what is wrong alike with many entries, with the first of them and their number; errors first."""
+    groups: dict[tuple[str, bool, str], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.where, one.error, one.rule), []).append(one)
+    told = [
+        replace(some[0], place=f"{some[0].place} and {len(some) - 1} more" if some[1:] else some[0].place)
+        for some in groups.values()
+    ]
+    return sorted(told, key=lambda one: not one.error)
 
 
 @check.command()

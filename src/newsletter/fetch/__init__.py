@@ -41,7 +41,7 @@ class Fetched:
     """What came back: `body` decoded, `etag` and `last_modified` verbatim, to be given back next time.
 
     `url` is where the body came from, `moved_to` the URL to use from now on when every redirect was permanent.
-    `max_age` is what the server calls fresh.
+    `max_age` is what the server calls fresh, `encoding` the Content-Encoding in which the body came.
     """
 
     url: str
@@ -52,6 +52,7 @@ class Fetched:
     last_modified: str = ""
     moved_to: str = ""
     max_age: timedelta = timedelta(0)
+    encoding: str = ""
 
     @property
     def not_modified(self) -> bool:
@@ -135,6 +136,7 @@ def _ask(
         etag=received.get("etag", ""),
         last_modified=received.get("last-modified", ""),
         max_age=_max_age(received.get("cache-control", "")),
+        encoding=received.get("content-encoding", "").strip().lower(),
     )
 
 

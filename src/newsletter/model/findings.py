@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Finding:
     """What a check found: in which document, where in it, by which rule, and what to do.
 
-    `post` is the title of the post whose story the place lies in, empty when it lies in none.
+    `post` is the title of the post whose story the place lies in, empty when it lies in none. `spec` names
+    the document that the rule comes from and its section, empty when the rule is this program's own.
     """
 
     where: str
@@ -18,3 +19,4 @@ class Finding:
     remedy: str
     error: bool = True
     post: str = ""
+    spec: str = ""

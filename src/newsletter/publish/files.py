@@ -41,13 +41,12 @@ def stage(target: Path, data: bytes, moment: float | None = None) -> Path:
 def commit(staged: Sequence[tuple[Path, Path]], folders: Iterable[Path] = ()) -> None:
     """Sync what was staged, put each in its place, and sync their folders and others.
 
-    Many files are first written out together: a file system does that in a fraction of the time. Each is synced all
-    the same, for only that tells of a disk's errors.
+    Many files are synced by their file system at once: one by one, each would wait for the disk's cache.
     """
+    folders = sorted({*folders, *(target.parent for _, target in staged)})
+    at_once = len(staged) >= _MANY and _sync_all(staged[0][0])
     try:
-        if len(staged) >= _MANY:
-            os.sync()
-        for temporary, _ in staged:
+        for temporary, _ in () if at_once else staged:
             _sync(temporary, os.O_RDONLY)
         for temporary, target in staged:
             temporary.replace(target)
@@ -55,8 +54,28 @@ def commit(staged: Sequence[tuple[Path, Path]], folders: Iterable[Path] = ()) ->
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)
         raise
-    for folder in sorted({*folders, *(target.parent for _, target in staged)}):
-        sync_folder(folder)
+    if at_once:
+        _sync_all(staged[0][1])
+    else:
+        for folder in folders:
+            sync_folder(folder)
+
+
+def _sync_all(path: Path) -> bool:
+    """Sync the whole file system that a file is on, and raise what went wrong; False when that is not to be had."""
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        return False
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        if call(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(handle)
+    return True
 
 
 def replace(target: Path, data: bytes) -> None:
