@@ -7,8 +7,6 @@ import binascii
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from newsletter.checks.reading import (
@@ -19,6 +17,7 @@ from newsletter.checks.reading import (
     MEDIA_TYPE,
     REFERENCE,
     Told,
+    Written,
     as_date,
     html_findings,
     media_findings,
@@ -68,17 +67,6 @@ _LEAVES = {
     "category",
 }
 _SECTIONS = {"feed": "4.1.1", "entry": "4.1.2", "source": "4.2.11"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What an entry says of itself, to be found again by a feed reader."""
-
-    id: str
-    title: str
-    link: str = ""
-    published: datetime | None = None
-    updated: datetime | None = None
 
 
 def atom_findings(root: Any, size: int) -> Iterator[Told]:

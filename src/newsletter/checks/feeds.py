@@ -18,6 +18,7 @@ from newsletter.checks.reading import (
     ABSOLUTE,
     BadDocument,
     Told,
+    Written,
     as_reread,
     findings,
     ours,
@@ -131,7 +132,7 @@ def _opml(root: Any) -> Iterator[Told]:
         yield ours("head", "the outlines have a title", "Add <title>")
 
 
-def _read_again(document: bytes, written: list[rules.Written]) -> Iterator[Told]:
+def _read_again(document: bytes, written: list[Written]) -> Iterator[Told]:
     """Read the document as a feed reader does and compare."""
     import feedparser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -47,6 +48,17 @@ class Told(NamedTuple):
     remedy: str
     spec: str = ""
     weight: Weight = Weight.MUST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What an entry says of itself, to be found again by a feed reader."""
+
+    id: str
+    title: str
+    link: str = ""
+    published: datetime | None = None
+    updated: datetime | None = None
 
 
 def ours(place: str, rule: str, remedy: str) -> Told:

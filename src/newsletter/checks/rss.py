@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from newsletter.checks.atom import NAMESPACE as ATOM
-from newsletter.checks.atom import Written, self_links
+from newsletter.checks.atom import self_links
 from newsletter.checks.reading import (
     ABSOLUTE,
     ADDRESS,
@@ -19,6 +19,7 @@ from newsletter.checks.reading import (
     MEDIA_TYPE,
     WEB,
     Told,
+    Written,
     advice,
     html_findings,
     media_findings,
