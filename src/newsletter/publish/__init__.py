@@ -68,6 +68,7 @@ def publish(store: Store, config: Config, *, now: datetime, every: bool = False)
                 remedy="Check the folder, its permissions and the space left",
             ) from e
         finally:
+            gc.enable()  # also when reading failed
             tree.abandon()
     written = tuple(dict.fromkeys(tree.written))
     return PublishReport(
