@@ -20,8 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.feeds import make
-from bench.feeds import ours as build
+from bench.feeds import make, subscription
 from bench.harness import ROOT, Figure, configuration
 from newsletter import web
 from newsletter.store import open_store
@@ -54,7 +53,7 @@ def document() -> bytes:
     """Return a feed of thirty entries with texts that compress as texts do."""
     rng = random.Random(1)
     words = ["".join(rng.choices("aeioulnrst" * 3 + "bcdfghm", k=rng.randint(2, 9))) for _ in range(3000)]
-    return build(
+    return subscription(
         [replace(post, body_html=f"<p>{' '.join(rng.choices(words, k=300))}</p>") for post in make(30)]
     )
 

@@ -35,6 +35,7 @@ FEEDS = {
 #: How files beside a file are named that hold it compressed.
 SUFFIXES = {"br": ".br", "gzip": ".gz", "identity": ""}
 FEED_CACHING = "public, max-age=1800"
+_ARCHIVE = re.compile(r"[0-9]{4}-[0-9]{2}\.xml")  # of a month, in Atom
 _FEED_PATH = re.compile(rf"feeds/(?:[^/\0]+/)*(?:{'|'.join(map(re.escape, FEEDS))})")
 
 
@@ -57,6 +58,8 @@ def inside(folder: Path, name: str) -> Path | None:
 
 def type_of(name: str) -> str:
     """Return the media type of a file by its name."""
+    if _ARCHIVE.fullmatch(name):
+        return FEEDS["atom.xml"]
     return FEEDS.get(name) or TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
 
 
