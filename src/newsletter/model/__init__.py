@@ -3,6 +3,7 @@
 Instants are aware datetimes in UTC. Texts are plain text unless the field's name ends in `html`.
 """
 
+from newsletter.model.bounces import Bounce, BounceDeed, BounceKind
 from newsletter.model.deliveries import (
     DELIVERY_EDGES,
     Account,
@@ -56,6 +57,9 @@ __all__ = [
     "DELIVERY_EDGES",
     "Account",
     "Attempt",
+    "Bounce",
+    "BounceDeed",
+    "BounceKind",
     "Author",
     "Citation",
     "Consent",
