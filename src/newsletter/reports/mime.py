@@ -31,7 +31,8 @@ _TAG = re.compile(r"<(?:style|script)\b.{0,5000}?</(?:style|script)>|<[a-z!/][^<
 _END_OF_NOTICE = re.compile(
     r"^[ >*=-]*(?:"
     r"(?:below|enclosed|included|this|here) (?:this line )?is a copy of .{0,40}(?:message|header)"
-    r"|(?:the )?(?:header of the )?(?:original|returned|unsent|undelivered|non-?delivered) (?:message|mail)(?: header\w*)?"
+    r"|(?:the )?(?:header of the )?(?:original|returned|unsent|undelivered|non-?delivered)"
+    r" (?:message|mail)(?: header\w*)?"
     r"(?: (?:follows?|is following|as follows))?(?: *-+| *[.:])? *$"
     r"|message headers? follow|original mail as follows|--- below this line"
     r")",
@@ -68,7 +69,10 @@ def take_apart(raw: bytes) -> Letter:
         message = _parsed(raw)
         letter.fields = _fields_of(message)
         letter.recipients = [
-            _text(value) for name, value in message.items() if name.lower() in _DELIVERED for value in (value,)
+            _text(value)
+            for name, value in message.items()
+            if name.lower() in _DELIVERED
+            for value in (value,)
         ][:50]
         letter.kind = str(message.get_param("report-type") or "").lower()
         notices = list(_walk(message, letter, _PARTS))
@@ -113,7 +117,8 @@ def _text(value: object) -> str:
         try:
             pieces = decode_header(text)
             text = "".join(
-                _decoded(one, charset or "ascii") if isinstance(one, bytes) else one for one, charset in pieces
+                _decoded(one, charset or "ascii") if isinstance(one, bytes) else one
+                for one, charset in pieces
             )
         except (ValueError, LookupError, binascii.Error):
             pass
@@ -145,7 +150,12 @@ def _walk(message: Message, letter: Letter, budget: int) -> Iterator[tuple[str, 
             if _is_report(below) and not letter.status:
                 waiting = [*below, *waiting]  # a report that was passed on
                 continue
-            _note_returned(letter, _fields_of(below[0]) if isinstance(below, list) and below else _fields_in(_body(part)))
+            _note_returned(
+                letter,
+                _fields_of(below[0])
+                if isinstance(below, list) and below and isinstance(below[0], Message)
+                else _fields_in(_body(part)),
+            )
         elif kind in ("text/rfc822-headers", "message/global-headers", "message/rfc822-headers"):
             _note_returned(letter, _fields_in(_body(part)))
         elif isinstance(below, list):
@@ -175,7 +185,7 @@ def _blocks(part: Message) -> list[Fields]:
         return [one for one in map(_fields_in, re.split(r"\n\s*\n", _body(part))) if one]
     blocks = [_fields_of(one) for one in below[:_BLOCKS] if isinstance(one, Message)]
     if not any(blocks):  # a report in base64, which is not allowed and happens
-        text = "".join(str(one.get_payload()) for one in below[:_BLOCKS])
+        text = "".join(str(one.get_payload()) for one in below[:_BLOCKS] if isinstance(one, Message))
         blocks = [_fields_in(one) for one in re.split(r"\r?\n\s*\r?\n", _from_base64(text))]
     return [one for one in blocks if one]
 

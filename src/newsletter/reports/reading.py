@@ -1,6 +1,6 @@
 """Read a report: DSNs (RFC 3464, RFC 6533), complaints (RFC 5965), notices in prose, and automatic replies.
 
-    bytes > mime (parts) > statements about recipients > verdicts (kind, status, reason) > Report
+bytes > mime (parts) > statements about recipients > verdicts (kind, status, reason) > Report
 """
 
 from __future__ import annotations
@@ -13,15 +13,25 @@ from dataclasses import dataclass
 
 from newsletter.model import BounceKind
 from newsletter.reports.mime import Fields, Letter, take_apart
-from newsletter.reports.verdicts import ADDRESS, UNKNOWN, Stage, Verdict, code_in, is_said, judge
+from newsletter.reports.verdicts import (
+    ADDRESS,
+    UNKNOWN,
+    Stage,
+    Verdict,
+    code_in,
+    is_said,
+    judge,
+    speaks_of_room,
+)
 
 _SENDER = re.compile(
     r"mailer[-_ .]?daemon|post-?master|mail[-_. ]?delivery|mail administrator|^\s*<>\s*$|delivery.{0,12}system",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
-    r"undeliver\w*|(?:un)?deliver\w* (?:status|fail\w*|report|notif\w*|delay\w*|problem|has failed)|returned? (?:mail|to sender)"
-    r"|fail\w* (?:notice|delivery|to deliver)|(?:mail|message) (?:system error|delivery|could not)|could not send|non[- ]?deliver"
+    r"undeliver\w*|(?:un)?deliver\w* (?:status|fail\w*|report|notif\w*|delay\w*|problem|has failed)"
+    r"|returned? (?:mail|to sender)|fail\w* (?:notice|delivery|to deliver)|non[- ]?deliver"
+    r"|(?:mail|message) (?:system error|delivery|could not)|could not send"
     r"|warning: (?:message|could not)|error sending your mail|delivery (?:error|to)\b",
     re.IGNORECASE,
 )
@@ -33,12 +43,15 @@ _AUTO_SUBJECT = re.compile(
 )
 _COMPLAINT = re.compile(r"^complaint about message from\b", re.IGNORECASE)
 _LINE = re.compile(
-    r"^[ \t]*(?:[-*•]+[ \t]*|[45]\d\d[ -])?(?:recipient(?: address)?:|to:?|rcpt to:|could not be delivered to:?|unable to deliver message to:?)?[ \t]*[<\"']{0,2}"
+    r"^[ \t]*(?:[-*•]+[ \t]*|[45]\d\d[ -])?"
+    r"(?:recipient(?: address)?:|to:?|rcpt to:|could not be delivered to:?|unable to deliver message to:?)?"
+    r"[ \t]*[<\"']{0,2}"
     rf"({ADDRESS.pattern})[>\"']{{0,2}}[ \t]*(?=$|[:.,;\[( ])",
     re.IGNORECASE | re.MULTILINE,
 )
 _AFTER_DATA = re.compile(
-    r"in reply to (?:the )?(?:end of )?data|after (?:end of data|i sent the message|data)|did not like our (?:final )?data"
+    r"in reply to (?:the )?(?:end of )?data|after (?:end of data|i sent the message|data)"
+    r"|did not like our (?:final )?data"
     r"|>>> data\s+<<< [45]|smtp command\s+data\b|response to (?:end of )?data|for text command",
     re.IGNORECASE,
 )
@@ -48,10 +61,15 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 _AT_RCPT = re.compile(
-    r"in reply to rcpt|\brcpt[ _]to\b|\brcpt command|smtp:rcpt|does not like recipient|\bto rcpt\b", re.IGNORECASE
+    r"in reply to rcpt|\brcpt[ _]to\b|\brcpt command|smtp:rcpt|does not like recipient|\bto rcpt\b",
+    re.IGNORECASE,
 )
-_FAILED = re.compile(r"\b(?:could ?n[o']t be|not be|unable to be|wasn't) (?:sent|delivered)|undeliver|unable to deliver", re.IGNORECASE)
+_FAILED = re.compile(
+    r"\b(?:could ?n[o']t be|not be|unable to be|wasn't) (?:sent|delivered)|undeliver|unable to deliver",
+    re.IGNORECASE,
+)
 _FUNCTION = re.compile(r"^(?:mailer-daemon|postmaster|abuse|support|info|help|no-?reply)@", re.IGNORECASE)
+DELAYED = "only delayed: the server still tries"
 _LOCAL_TYPES = ("x-unix", "unix")
 
 
@@ -150,32 +168,45 @@ def _complaint(letter: Letter) -> Verdict:
 
 
 def _by_status(block: Fields, letter: Letter, *, alone: bool) -> tuple[Verdict, str]:
-    """Judge one recipient's fields; what they leave open is looked up in the notice."""
+    """Judge one recipient's fields; what they leave open is looked up in the notice.
+
+    What contradicts itself is taken for the milder: a mailbox that the notice calls full is not gone.
+    """
     final = address_in(block.get("final-recipient", ""))
     recipient = address_in(block.get("original-recipient", "")) or final
     recipient = recipient or address_in(block.get("x-actual-recipient", ""))
+    status = code_in(block.get("status", ""))
     action = block.get("action", "failed").lower().strip()
+    if action.startswith(("delayed", "delivered", "relayed", "expanded")):
+        reason = DELAYED if action.startswith("delayed") else f"no failure: {action[:20]}"
+        return Verdict(kind=BounceKind.UNCLASSIFIED, status=status, recipient=recipient, reason=reason), ""
+    local, words = _diagnostic(block)
+    excerpt = _about(letter.notice, [one for one in (final, recipient) if one], alone=alone)
+    words = words or block.get("status", "").partition("(")[2] or excerpt
+    said = "" if local else code_in(words)
+    status = said if is_said(said) else status or said
+    stage = _stage(excerpt)
+    if stage is Stage.UNTOLD and words is not excerpt:
+        stage = Stage.RCPT  # a standard report of a server's own words, and nothing says otherwise
+    expired = " delivery time expired" if action == "expired" else ""
+    kind, reason = judge(status, words + expired, stage)
+    if reason == UNKNOWN and alone and excerpt != words:
+        kind, reason = judge(status, f"{words} {excerpt}")
+    if kind is BounceKind.HARD and speaks_of_room(excerpt):
+        kind, reason = BounceKind.SOFT, "the mailbox is full"
+    if kind is BounceKind.HARD and local:
+        kind, reason = BounceKind.UNCLASSIFIED, "a program at the recipient's failed"
+    return Verdict(kind=kind, status=status, recipient=recipient, reason=reason), words
+
+
+def _diagnostic(block: Fields) -> tuple[bool, str]:
+    """Return whether a local program said it, and the words; empty when they are a bare number."""
     kind, _, words = block.get("diagnostic-code", "").partition(";")
     if not words:
         kind, words = "", kind
-    if action.startswith(("delayed", "delivered", "relayed", "expanded")):
-        reason = {"delayed": "only delayed: the server still tries"}.get(action, f"no failure: {action[:20]}")
-        status = code_in(block.get("status", ""))
-        return Verdict(kind=BounceKind.UNCLASSIFIED, status=status, recipient=recipient, reason=reason), words
-    excerpt = _about(letter.notice, [one for one in (final, recipient) if one], alone=alone)
-    if not words.strip() or (not is_said(code_in(words)) and len(words.split()) < 2):
-        words = excerpt if len(excerpt) < 3000 else words
-    status = code_in(block.get("status", ""))
-    local = kind.strip().lower() in _LOCAL_TYPES
-    said = "" if local else code_in(words)
-    if is_said(said):
-        status = said
-    stage = _stage(excerpt)
-    expired = " delivery time expired" if action == "expired" else ""
-    judged, reason = judge(status, words + expired, stage)
-    if reason == UNKNOWN and alone and excerpt != words:
-        judged, reason = judge(status, f"{words} {excerpt}")
-    return Verdict(kind=judged, status=status or said, recipient=recipient, reason=reason), words
+    if not is_said(code_in(words)) and len(words.split()) < 2:
+        words = ""
+    return kind.strip().lower() in _LOCAL_TYPES, words
 
 
 def _stage(text: str) -> Stage:
@@ -245,7 +276,7 @@ def _by_notice(letter: Letter) -> tuple[tuple[Verdict, ...], str]:
             kind=BounceKind.UNCLASSIFIED,
             status=whole.status,
             recipient=name,
-            reason="only delayed: the server still tries",
+            reason=DELAYED,
         )
     return (whole,), notice
 
