@@ -80,7 +80,7 @@ def test_every_table_is_strict_and_ids_never_come_back(sqlite_store: Store) -> N
             tx.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'")).scalars()
         )
     assert strict == set(METADATA.tables)
-    assert numbered == {"posts", "issues", "subscribers", "consents"}
+    assert numbered == {"posts", "issues", "subscribers", "consents", "bounces"}
 
 
 def test_the_partial_index_keeps_its_predicate(store: Store) -> None:

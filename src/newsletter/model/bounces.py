@@ -47,4 +47,5 @@ class Bounce:
     subscriber_id: int | None = None
     deed: BounceDeed = BounceDeed.NOTHING
     note: str = ""
+    said: str = ""
     recorded: bool = True

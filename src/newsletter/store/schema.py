@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 
 from newsletter.model import (
+    BounceDeed,
+    BounceKind,
     ConsentAct,
     DeliveryState,
     IssueState,
@@ -373,4 +375,21 @@ attempts = _table(
     _text("enhanced"),
     _text("text"),
     Index("ix_attempts_issue_id", "issue_id", "subscriber_id"),
+)
+
+#: What came back. No address, and of a server's words none that names anybody; `digest` knows a report again.
+bounces = _numbered(
+    "bounces",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    *_word("kind", BounceKind),
+    *[_text(name) for name in ("status", "reason", "said", "matched")],
+    _flag("forged"),
+    Column("issue_id", BIG),
+    Column("subscriber_id", BIG),
+    *_word("deed", BounceDeed),
+    _text("note"),
+    Column("before", Json, nullable=False, server_default="{}"),  # standings, for the editor's undo
+    Index("ix_bounces_subscriber_id", "subscriber_id"),
 )
