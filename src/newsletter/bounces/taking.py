@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 from newsletter import reports
+from newsletter.bounces.mailboxes import Taken, read_maildir, read_mbox
 from newsletter.bounces.matching import Letterhead, Match, match, unsubscribing
+from newsletter.config import Config
 from newsletter.errors import InputError, TokenError
 from newsletter.model import (
     Bounce,
@@ -26,11 +29,10 @@ from newsletter.tokens import Keys
 ISSUES = 3  # that a mailbox may miss in a row, over
 DAYS = timedelta(days=15)
 _LOOK_BACK = 60  # issues
+_SEE = "See: newsletter bounces list"
 _SWEPT = "bounces_swept"
 _ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@[^\s<>()\"',;:]+")
 _REPORTS = (BounceKind.HARD, BounceKind.SOFT, BounceKind.OURS, BounceKind.COMPLAINT)
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Office:
     keys: Keys = field(repr=False)
     heads: Mapping[str, Letterhead]
     unsubscribe: Callable[[str, datetime], object]
+    maildir: Path | None = None
+    mbox: Path | None = None
 
     def take(self, raw: bytes, *, now: datetime, envelope: Sequence[str] = ()) -> Bounce:
         """Take one message, whatever it is; `envelope` are the recipients it came for.
@@ -72,6 +76,37 @@ class Office:
                 report.digest,
             )
             return _act(tx, kept, found, now)
+
+    def read(self, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> Taken:
+        """Read the configured mailboxes. Raises OutsideError when one cannot be read."""
+        taken, take = Taken(), partial(self.take, now=now)
+        if self.maildir is not None:
+            taken.add(read_maildir(self.maildir, take, stop=stop))
+        if self.mbox is not None:
+            taken.add(read_mbox(self.store, self.mbox, take, stop=stop))
+        return taken
+
+    def listed(self, *, kind: BounceKind | None = None, limit: int = 100) -> list[Bounce]:
+        """Return reports, the newest first."""
+        with self.store.read() as tx:
+            return bounces.listed(tx, kind=kind, limit=limit)
+
+    def show(self, bounce_id: int) -> Bounce:
+        """Return one report."""
+        with self.store.read() as tx:
+            found = bounces.find(tx, bounce_id)
+        if found is None:
+            raise InputError(f"there is no report {bounce_id}", where="bounces", remedy=_SEE)
+        return found
+
+    def undo(self, bounce_id: int, *, now: datetime, reason: str = "") -> Subscriber:
+        """Lift the suppression that a report led to, by the editor's word; return whose it was."""
+        note = f"undone by the editor: {reason}" if reason else "undone by the editor"
+        with self.store.write() as tx:
+            person = bounces.undo(tx, bounce_id, now=now, note=note)
+        if person is None:
+            raise InputError(f"report {bounce_id} suppresses nobody", where="bounces", remedy=_SEE)
+        return person
 
     def _unsubscribe(self, report: reports.Report, tokens: Sequence[str], now: datetime) -> Bounce:
         """Do what a message to `u+TOKEN@…` asks, then record it: done twice, it changes nothing."""
@@ -110,6 +145,25 @@ class Office:
                 if _was_full(one)
             }
             return [found for one in newest.values() if (found := _sweep_one(tx, one, now))]
+
+
+def office(store: Store, config: Config, unsubscribe: Callable[[str, datetime], object]) -> Office:
+    """Return where a publication's reports are taken."""
+    heads = {
+        one.name: Letterhead(list_id=config.list_id(one), domain=one.sender.rpartition("@")[2])
+        for one in config.newsletters
+    }
+    maildir, mbox = (
+        None if path is None else config.path(path) for path in (config.bounces.maildir, config.bounces.mbox)
+    )
+    return Office(
+        store=store,
+        keys=config.token_keys(),
+        heads=heads,
+        unsubscribe=unsubscribe,
+        maildir=maildir,
+        mbox=mbox,
+    )
 
 
 _SAYING = (BounceKind.HARD, BounceKind.SOFT, BounceKind.OURS, BounceKind.UNCLASSIFIED)
@@ -238,15 +292,3 @@ def _was_full(delivery: Delivery) -> bool:
 
 
 _FULL_CODE = re.compile(r"(?<![\d.])[45]\.2\.2(?!\.?\d)")
-
-
-def undo(store: Store, bounce_id: int, *, now: datetime, reason: str) -> Subscriber:
-    """Lift the suppression that a report led to, by the editor's word; the history says so. Return whose it was."""
-    note = f"undone by the editor: {reason}" if reason else "undone by the editor"
-    with store.write() as tx:
-        person = bounces.undo(tx, bounce_id, now=now, note=note)
-    if person is None:
-        raise InputError(
-            f"report {bounce_id} suppresses nobody", where="bounces", remedy="See: newsletter bounces list"
-        )
-    return person

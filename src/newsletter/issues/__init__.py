@@ -14,7 +14,7 @@ from newsletter.issues.composing import (
 from newsletter.issues.correcting import Revision, correct
 from newsletter.issues.drafting import fingerprint
 from newsletter.issues.links import check_remote
-from newsletter.issues.messages import list_id, mail_settings, mailer, mailroom, signers_of
+from newsletter.issues.messages import mail_settings, mailer, mailroom, signers_of
 from newsletter.issues.notices import sample_notices
 from newsletter.issues.slots import Overdue, instant_of, overdue, schedule_of, settle_slot, slot_decision
 
@@ -35,7 +35,6 @@ __all__ = [
     "fingerprint",
     "hold",
     "instant_of",
-    "list_id",
     "mail_settings",
     "mailer",
     "mailroom",

@@ -25,7 +25,7 @@ def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSe
         contact=publication.contact,
         url=publication.url,
         web_url=config.web_url,
-        list_id=list_id(config, newsletter),
+        list_id=config.list_id(newsletter),
         bounce_domain=config.smtp.bounce_domain or newsletter.sender.rpartition("@")[2],
         keys=config.token_keys(),
         sender_id=newsletter.sender_id,
@@ -33,11 +33,6 @@ def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSe
         timezone=zone_of(config, newsletter),
         signers=signers_of(config),
     )
-
-
-def list_id(config: Config, newsletter: NewsletterConfig) -> str:
-    """Return the List-Id of a newsletter, which never changes once messages are out."""
-    return f"{newsletter.name}.{config.publication.id_authority.replace('@', '.')}"
 
 
 def signers_of(config: Config) -> tuple[digest.Signer, ...]:
