@@ -10,6 +10,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
@@ -39,6 +40,9 @@ _END_OF_NOTICE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FIELD = re.compile(r"^([A-Za-z][\w-]{0,60}):[ \t]*(.*(?:\r?\n[ \t]+\S.*)*)", re.MULTILINE)
+
+#: What the parser is known to raise on broken input, or might.
+_BROKEN = (ValueError, LookupError, RecursionError, TypeError, AttributeError, AssertionError, MessageError)
 
 Fields = dict[str, str]  # by name in lower case; of several the first
 
@@ -76,7 +80,7 @@ def take_apart(raw: bytes) -> Letter:
         ][:50]
         letter.kind = str(message.get_param("report-type") or "").lower()
         notices = list(_walk(message, letter, _PARTS))
-    except (ValueError, LookupError, RecursionError, TypeError, AttributeError, IndexError, KeyError):
+    except _BROKEN:
         letter.fields = letter.fields or _fields_in(_decoded(raw[:20_000], "utf-8"))
         notices = [("plain", _decoded(raw[:_NOTICE], "utf-8"))]
     plain = [text for subtype, text in notices if subtype != "html"]
@@ -120,7 +124,7 @@ def _text(value: object) -> str:
                 _decoded(one, charset or "ascii") if isinstance(one, bytes) else one
                 for one, charset in pieces
             )
-        except (ValueError, LookupError, binascii.Error):
+        except (ValueError, LookupError, binascii.Error, MessageError):
             pass
     return " ".join(text.encode("utf-8", "replace").decode("utf-8", "replace").split())
 
@@ -192,8 +196,8 @@ def _blocks(part: Message) -> list[Fields]:
 
 def _from_base64(text: str) -> str:
     compact = re.sub(r"[^A-Za-z0-9+/]", "", text[:LARGEST])
-    whole = len(compact) // 4 * 4
-    return _decoded(b64decode(compact[:whole]), "utf-8")
+    compact = compact[: len(compact) - (len(compact) % 4 == 1)]
+    return _decoded(b64decode(compact + "=" * (-len(compact) % 4)), "utf-8")
 
 
 def _body(part: Message) -> str:

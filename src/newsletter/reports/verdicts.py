@@ -38,7 +38,7 @@ def _words(*patterns: str) -> re.Pattern[str]:
 _FULL = _words(
     r"\b(?:over|exceed\w*|out of)\b.{0,30}\b(?:quota|storage|space)\b",
     r"\bquota\b.{0,30}\b(?:exceed|reached|full|over)",
-    r"\b(?:mail)?(?:box|folder|inbox)(?: \S+)? (?:is |was |are )?(?:too )?(?:full|exceed|over)",
+    r"\b(?:mailbox|folder|inbox|box)\b.{0,30}\bfull\b|\b(?:mailbox|folder|inbox) (?:is |was )?(?:exceed|over)",
     r"\bmailbox.{0,60}\bexceed\w*\b.{0,20}\b(?:limit|size)",
     r"\bfull mailbox|\bover\s?quota|\bquota (?:violation|exceeded)|\bnot enough storage|\bdisk full",
     r"\b(?:insufficient|not enough) (?:\w+ )?(?:storage|space)\b",
