@@ -88,6 +88,11 @@ def test_what_did_not_fail_acts_on_nothing(action: str) -> None:
     assert read(dsn("4.4.1", action=action)).verdict.kind is UNCLEAR
 
 
+def test_a_notice_of_delay_in_prose_acts_on_nothing() -> None:
+    said = "<a@example.org>: 450 try later\nDelivery attempts will continue for 3 days.\n"
+    assert read(notice(said)).verdict.kind is UNCLEAR
+
+
 def test_of_several_recipients_the_worst_weighs() -> None:
     more = b"Final-Recipient: rfc822; two@example.org\r\nAction: failed\r\nStatus: 5.2.2\r\n\r\n"
     raw = dsn().replace(b"Final-Recipient", more + b"Final-Recipient", 1)

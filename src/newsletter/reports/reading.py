@@ -64,6 +64,12 @@ _AT_RCPT = re.compile(
     r"in reply to rcpt|\brcpt[ _]to\b|\brcpt command|smtp:rcpt|does not like recipient|\bto rcpt\b",
     re.IGNORECASE,
 )
+_DELAY_SUBJECT = re.compile(r"\bdelay(?:ed)?\b|^warning: (?:message|could not send)", re.IGNORECASE)
+_DELAY = re.compile(
+    r"\bwarning message only|\bnot yet been delivered|\b(?:will be retried|attempts will continue)"
+    r"|\bwill (?:keep|continue) trying",
+    re.IGNORECASE,
+)
 _FAILED = re.compile(
     r"\b(?:could ?n[o']t be|not be|unable to be|wasn't) (?:sent|delivered)|undeliver|unable to deliver",
     re.IGNORECASE,
@@ -265,24 +271,19 @@ def _by_notice(letter: Letter) -> tuple[tuple[Verdict, ...], str]:
     notice = letter.notice
     listed = [one.strip() for one in letter.fields.get("x-failed-recipients", "").split(",") if "@" in one]
     sections = list(_sections(notice))
+    if _is_delay(letter):
+        name = (listed or [one for one, _ in sections] or [address_in(notice)])[0]
+        return (Verdict(kind=BounceKind.UNCLASSIFIED, recipient=name, reason=DELAYED),), ""
     found = [_by_words(name, text, notice) for name, text in sections]
     clear = [one for one in found if one.kind is not BounceKind.UNCLASSIFIED]
     if clear:
         return tuple(clear), sections[0][1]
     name = (listed or [one for one, _ in sections] or [address_in(notice)])[0]
-    whole = _by_words(name, notice, notice)
-    if whole.kind is BounceKind.UNCLASSIFIED and _is_delay(letter):
-        whole = Verdict(
-            kind=BounceKind.UNCLASSIFIED,
-            status=whole.status,
-            recipient=name,
-            reason=DELAYED,
-        )
-    return (whole,), notice
+    return (_by_words(name, notice, notice),), notice
 
 
 def _is_delay(letter: Letter) -> bool:
-    return bool(re.search(r"\bdelay|\bwarning\b", letter.fields.get("subject", ""), re.IGNORECASE))
+    return bool(_DELAY_SUBJECT.search(letter.fields.get("subject", "")) or _DELAY.search(letter.notice))
 
 
 def _sections(notice: str) -> Iterator[tuple[str, str]]:

@@ -198,7 +198,7 @@ def _by_policy(said: Said) -> Found:
         return None  # "the account is blocked" speaks of the account
     if _OURS.search(words):
         return BounceKind.OURS, "a block, filter or policy of the recipient's server"
-    if said.stage is Stage.BEFORE and not status.startswith("4."):
+    if said.stage is Stage.BEFORE:
         return BounceKind.OURS, "refused before the recipient was named"
     if status[1:4] == ".6.":
         return BounceKind.OURS, "our message's content is refused"
