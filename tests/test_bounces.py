@@ -384,6 +384,9 @@ def test_nothing_that_is_kept_names_anybody_and_erasure_removes_the_rest(store: 
     with store.read() as tx:
         kept = repr(list(tx.execute(select(schema.bounces))))
     assert "@" not in kept
+    record = subscriptions.show(store, "reader0@example.org")
+    assert record is not None
+    assert [found.id for found in record.bounces] == [one.id]
     with store.write() as tx:
         subscribers.erase(tx, "reader0@example.org", now=NOW, channel="test")
     shown = office(store).show(one.id)

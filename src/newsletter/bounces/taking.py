@@ -221,8 +221,8 @@ def _follow(tx: Tx, kept: Bounce, person: Subscriber, issue_id: int, now: dateti
         case BounceKind.HARD if kept.status != reports.DISABLED:
             return _suppress(tx, kept, person, SuppressionReason.BOUNCE, reason, now)
         case BounceKind.HARD:
-            of_them = [one for one in bounces.of(tx, person.id) if one.status == reports.DISABLED]
-            if len({one.issue_id for one in of_them if _counts(one)}) >= 2:
+            disabled = [one for one in bounces.of(tx, person.id) if one.kind is kept.kind and _counts(one)]
+            if len({one.issue_id for one in disabled if one.status == reports.DISABLED}) >= 2:
                 return _suppress(tx, kept, person, SuppressionReason.BOUNCE, f"twice {reason}", now)
             return _noted(tx, kept, "the second suppresses", BounceDeed.COUNTED)
         case BounceKind.SOFT:

@@ -73,12 +73,17 @@ def listed(tx: Tx, *, kind: BounceKind | None = None, limit: int) -> list[Bounce
     return [_bounce(row) for row in tx.execute(query)]
 
 
-def of(tx: Tx, subscriber_id: int) -> list[Bounce]:
-    """Return the reports that were matched by a token with a person and not undone since, the oldest first."""
+def about(tx: Tx, subscriber_id: int) -> list[Bounce]:
+    """Return the reports about a person, the oldest first."""
     query = select(bounces).where(bounces.c.subscriber_id == subscriber_id).order_by(bounces.c.id)
+    return [_bounce(row) for row in tx.execute(query)]
+
+
+def of(tx: Tx, subscriber_id: int) -> list[Bounce]:
+    """Return the reports about a person since the last one that an editor called a mistake, the oldest first."""
     found: list[Bounce] = []
-    for row in tx.execute(query):
-        found = [] if row.deed is BounceDeed.UNDONE else [*found, _bounce(row)]
+    for one in about(tx, subscriber_id):
+        found = [] if one.deed is BounceDeed.UNDONE else [*found, one]
     return found
 
 
