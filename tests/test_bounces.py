@@ -320,6 +320,14 @@ def test_a_bounce_of_an_address_that_was_changed_acts_on_nobody(store: Store) ->
     assert (one.deed, one.note) == (BounceDeed.NOTHING, "the address has changed since")
 
 
+def test_of_several_recipients_the_readers_own_counts(store: Store) -> None:
+    (reader,) = add_readers(store, 1)
+    mine = b"Final-Recipient: rfc822; READER0@example.org\r\nAction: failed\r\nStatus: 5.2.2\r\n\r\n"
+    raw = dsn(to=verp(release(store), reader), recipient="other@example.net")
+    one = take(store, raw.replace(b"Final-Recipient", mine + b"Final-Recipient", 1))
+    assert (one.kind, one.status, one.deed) == (BounceKind.SOFT, "5.2.2", BounceDeed.COUNTED)
+
+
 def test_a_token_of_a_delivery_that_never_was_acts_on_nobody(store: Store) -> None:
     (reader,) = add_readers(store, 1)
     one = take(store, dsn(to=verp(99, reader)))
@@ -378,9 +386,9 @@ def test_an_undo_never_revives_who_asked_to_be_left_alone(store: Store) -> None:
 def test_nothing_that_is_kept_names_anybody_and_erasure_removes_the_rest(store: Store) -> None:
     (reader,) = add_readers(store, 1)
     issue_id = release(store)
-    said = "smtp; 550 5.1.1 <reader0@example.org> forwarded to other@example.net is gone"
+    said = "smtp; 550 5.1.1 <reader0@example.org> forwarded to other@example.net by Reader 0 is gone"
     one = take(store, dsn("5.1.1", said, to=verp(issue_id, reader)))
-    assert one.said == "550 5.1.1 <…> forwarded to … is gone"
+    assert one.said == "550 5.1.1 <…> forwarded to … by … is gone"
     with store.read() as tx:
         kept = repr(list(tx.execute(select(schema.bounces))))
     assert "@" not in kept

@@ -214,12 +214,15 @@ class Daemon:
 
     def _bounces(self, now: datetime) -> datetime:
         """Read the mailboxes before anything is released: who bounced or left gets nothing more."""
-        settings = self.works.config.bounces
-        if settings.maildir is not None or settings.mbox is not None:
-            taken = self.works.bounces().read(now=now, stop=self.stop.is_set)
-            if taken.new:
-                log.info("bounces: %d new, %d with a forged token", taken.new, taken.forged)
-        return now + settings.every
+        settings, until = self.works.config.bounces, time.monotonic() + TICK.total_seconds()
+        if settings.maildir is None and settings.mbox is None:
+            return now + settings.every
+        taken = self.works.bounces().read(
+            now=now, stop=lambda: self.stop.is_set() or time.monotonic() > until
+        )
+        if taken.new:
+            log.info("bounces: %d new, %d with a forged token", taken.new, taken.forged)
+        return now if time.monotonic() > until else now + settings.every  # what is left waits for no slot
 
     def _sweep(self, now: datetime) -> datetime:
         if found := self.works.bounces().sweep(now=now):

@@ -58,7 +58,8 @@ class Office:
             if before := bounces.known(tx, report.digest):
                 return before
             found = match(tx, self.keys, report, self.heads)
-            verdict = report.verdict
+            address, name = _whose(tx, found)
+            verdict = report.about(address)
             kept = bounces.add(
                 tx,
                 Bounce(
@@ -67,7 +68,7 @@ class Office:
                     kind=verdict.kind,
                     status=verdict.status,
                     reason=verdict.reason,
-                    said=_nameless(report.said) if verdict.kind in _SAYING else "",
+                    said=_nameless(report.said, name) if verdict.kind in _SAYING else "",
                     matched=found.by,
                     forged=found.forged,
                     issue_id=found.issue_id,
@@ -169,8 +170,16 @@ def office(store: Store, config: Config, unsubscribe: Callable[[str, datetime], 
 _SAYING = (BounceKind.HARD, BounceKind.SOFT, BounceKind.OURS, BounceKind.UNCLASSIFIED)
 
 
-def _nameless(text: str) -> str:
+def _nameless(text: str, name: str) -> str:
+    if len(name) > 2:
+        text = re.sub(re.escape(name), "…", text, flags=re.IGNORECASE)
     return _ADDRESS.sub("…", text)[:300]
+
+
+def _whose(tx: Tx, found: Match) -> tuple[str, str]:
+    """Return the address and name to which a matched message went, empty when that is not known."""
+    delivery = bounces.delivery(tx, found.issue_id or 0, found.subscriber_id or 0)
+    return (delivery.reader.address, delivery.reader.name) if delivery is not None else ("", "")
 
 
 def _sweep_one(tx: Tx, delivery: Delivery, now: datetime) -> Bounce | None:

@@ -98,8 +98,13 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The verdict that weighs most: a report of our own messages has one recipient."""
+        return self.about("")
+
+    def about(self, address: str) -> Verdict:
+        """Return the verdict on an address; on all of them when none is of that address."""
         order = list(BounceKind)
-        return min(self.verdicts, key=lambda one: order.index(one.kind))
+        of_it = [one for one in self.verdicts if address and one.recipient.casefold() == address.casefold()]
+        return min(of_it or self.verdicts, key=lambda one: order.index(one.kind))
 
 
 def read(raw: bytes, *, envelope: Sequence[str] = ()) -> Report:
