@@ -1,7 +1,8 @@
 """Run every benchmark and write docs/performance.md; what takes too long for that runs by an option.
 
 `python -m bench` runs all, `python -m bench NAME …` some and writes nothing; `python -m bench delivery --million`
-delivers to a million readers and writes its own part of the page, which the others leave as it is.
+delivers to a million readers and writes its own part of the page, which the others leave as it is; so does
+`python -m bench bounces`, which needs a folder of real bounces.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from bench.harness import ROOT, Figure, machine
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
 MILLION = "<!-- million: written by `python -m bench delivery --million` -->", "<!-- end of million -->"
-OTHERS = ("harness", "sink", "__main__")
+BOUNCES = "<!-- bounces: written by `python -m bench bounces` -->", "<!-- end of bounces -->"
+OTHERS = ("bounces", "harness", "sink", "__main__")
 
 
 def section(name: str, title: str, figures: list[Figure]) -> list[str]:
@@ -55,6 +57,12 @@ def main(arguments: list[str]) -> None:
         lines = section("delivery --million", "A million readers", module.million())
         print("\n".join(lines), flush=True)
         write(MILLION, [*measured(), *lines])
+        return
+    if arguments == ["bounces"]:
+        module = importlib.import_module("bench.bounces")
+        lines = section("bounces", "How bounces are judged", module.figures())
+        print("\n".join(lines), flush=True)
+        write(BOUNCES, [*measured(), *lines])
         return
     known = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in OTHERS]
     chosen = arguments or known

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from newsletter.bounces import LmtpServer
 from newsletter.errors import LeaseLost, NewsletterError
 from newsletter.model import Account, GatherReport, Issue, IssueState, Slot, SlotState
 from newsletter.web.server import until_signalled
@@ -33,6 +34,7 @@ TICK = timedelta(seconds=5)
 FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(minutes=15)
 LOOK_AGAIN = timedelta(minutes=1)  # at an issue of which something waits without saying until when
+SWEEP = timedelta(hours=1)  # between looks at the ledger for mailboxes that stay full
 DRAIN = 0.8  # seconds that running stages have to end; what is cut off is taken up at the next start
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,23 @@ class Overdue(Protocol):
     def why(self) -> str: ...
 
 
+class Taken(Protocol):
+    """What came of the mailboxes."""
+
+    @property
+    def new(self) -> int: ...
+    @property
+    def forged(self) -> int: ...
+
+
+class Bounces(Protocol):
+    """Where bounces and complaints are taken."""
+
+    def take(self, raw: bytes, *, now: datetime, envelope: Sequence[str]) -> object: ...
+    def read(self, *, now: datetime, stop: Callable[[], bool]) -> Taken: ...
+    def sweep(self, *, now: datetime) -> Sequence[object]: ...
+
+
 class Works(Protocol):
     """What the daemon needs of the publisher."""
 
@@ -75,6 +94,7 @@ class Works(Protocol):
     def end_pauses(self, *, now: datetime) -> Sequence[Issue]: ...
     def open_issues(self) -> Sequence[Issue]: ...
     def overdue(self, newsletter: str, *, now: datetime) -> Overdue | None: ...
+    def bounces(self) -> Bounces: ...
     def release(self, issue_id: int, *, now: datetime) -> Account: ...
     def deliver(self, issue_id: int, *, stop: threading.Event) -> Account: ...
 
@@ -121,6 +141,8 @@ class Daemon:
             self._run("publish", self._publish, now)
         for one in self.works.newsletters():
             self._run(f"slots of {one.name}", partial(self._slots, one.name), now)
+        self._run("bounces", self._bounces, now)
+        self._run("full mailboxes", self._sweep, now)
         self._run("release", self._release, now)
         self._run("alarm", self._alarm, now)
 
@@ -194,6 +216,23 @@ class Daemon:
             note = f" ({composed.note})" if composed.note else ""
             log.info("%s: the slot of %s: %s%s", newsletter, _utc(decision.fire), what, note)
         self._changed = True
+
+    def _bounces(self, now: datetime) -> datetime:
+        """Read the mailboxes before anything is released: who bounced or left gets nothing more."""
+        settings, until = self.works.config.bounces, time.monotonic() + TICK.total_seconds()
+        if settings.maildir is None and settings.mbox is None:
+            return now + settings.every
+        taken = self.works.bounces().read(
+            now=now, stop=lambda: self.stop.is_set() or time.monotonic() > until
+        )
+        if taken.new:
+            log.info("bounces: %d new, %d with a forged token", taken.new, taken.forged)
+        return now if time.monotonic() > until else now + settings.every  # what is left waits for no slot
+
+    def _sweep(self, now: datetime) -> datetime:
+        if found := self.works.bounces().sweep(now=now):
+            log.info("bounces: %d suppressed whose mailboxes stayed full", len(found))
+        return now + SWEEP
 
     def _release(self, now: datetime) -> None:
         for issue in self.works.end_pauses(now=now):
@@ -273,6 +312,8 @@ def run(
             settings = publisher.config.web
             app = create_app(publisher.store, publisher.config)
             port = stack.enter_context(Server(app, settings.host, settings.port)).port
+        if (listen := publisher.config.bounces.listen) is not None:
+            stack.enter_context(_lmtp(publisher, daemon.clock, *listen))
         jobs = _Jobs()
         scheduler = _scheduler(jobs, daemon, tick)
         scheduler.start()
@@ -285,6 +326,13 @@ def run(
         if not jobs.drain(DRAIN):
             log.warning("stopped in the midst of a stage: it is taken up at the next start")
     log.info("stopped")
+
+
+def _lmtp(publisher: Works, clock: Callable[[], datetime], host: str, port: int) -> LmtpServer:
+    office = publisher.bounces()
+    server = LmtpServer(host, port, lambda raw, envelope: office.take(raw, now=clock(), envelope=envelope))
+    log.info("bounces: LMTP on %s:%d", host, server.port)
+    return server
 
 
 def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:

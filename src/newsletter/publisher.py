@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from newsletter import bounces as bouncing
 from newsletter import deliver as delivering
 from newsletter import gather as gathering
 from newsletter import issues as composing
@@ -363,6 +364,15 @@ class Publisher:
         return subscribing.forget(self.store, address, now=now)
 
     # The store
+
+    def bounces(self) -> bouncing.Office:
+        """Return where bounces, complaints and messages that unsubscribe are taken."""
+        keys = self.config.token_keys()
+        return bouncing.office(
+            self.store,
+            self.config,
+            lambda token, now: subscribing.unsubscribe(self.store, keys, token, channel="mailto", now=now),
+        )
 
     def backup(self, file: Path) -> backups.BackupReport:
         """Write the whole store into one file."""

@@ -117,6 +117,11 @@ def show(context: Context, address: str, as_json: bool) -> None:
         ((d.issue_id, d.state, d.attempts, d.reason) for d in record.deliveries),
         title="Deliveries",
     )
+    table(
+        ("report", "at", "kind", "status", "issue", "deed", "reason"),
+        ((b.id, b.at, b.kind, b.status, b.issue_id, b.deed, b.reason) for b in record.bounces),
+        title="What came back",
+    )
 
 
 @subscribers.command()

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from newsletter.config.fields import Duration, Host, Line, Rate, Section
+from newsletter.config.fields import Duration, Host, Line, Listen, Rate, Section
 
 
 class DeliveryConfig(Section):
@@ -67,6 +67,21 @@ class SmtpConfig(SmtpServerConfig):
     def servers(self) -> tuple[SmtpServerConfig, ...]:
         """All of them, the first one first."""
         return (self, *self.also)
+
+
+class BouncesConfig(Section):
+    """Where bounces, complaints and messages that unsubscribe arrive; any of the three, or a pipe into a command."""
+
+    maildir: Path | None = None  # a message is moved from new/ to cur/ once it is recorded
+    mbox: Path | None = None  # only read
+    every: Duration = timedelta(minutes=1)  # how often the two are read
+    lmtp: Listen = ""  # host:port on which `newsletter run` listens for an MTA
+
+    @property
+    def listen(self) -> tuple[str, int] | None:
+        """Where to listen, None when nowhere."""
+        host, _, port = self.lmtp.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.lmtp else None
 
 
 class MaildirConfig(Section):

@@ -144,6 +144,14 @@ def _rate(value: Any) -> Any:
     return rate
 
 
+def _listen(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    known = re.fullmatch(r"\[[0-9A-Fa-f:.]+\]", host) or (host and _HOST.fullmatch(host.lower()))
+    if value and not (known and port.isdecimal() and int(port) <= 65535):
+        raise ValueError("a host and a port are needed, such as 127.0.0.1:2424 or [::1]:2424")
+    return value
+
+
 def _local_time(value: time) -> time:
     if value.tzinfo is not None:
         raise ValueError("a local time is needed, such as 07:00; the zone is a key of its own")
@@ -177,6 +185,7 @@ WebPath = Annotated[str, AfterValidator(_web_path)]
 Target = Annotated[str, AfterValidator(_target)]  # a path or a URL
 IpAddress = Annotated[str, AfterValidator(_ip_address)]
 Host = Annotated[str, AfterValidator(_host)]  # may be empty: then it is not set
+Listen = Annotated[str, AfterValidator(_listen)]  # may be empty
 Authority = Annotated[str, AfterValidator(_authority)]  # RFC 4151's authorityName
 Line = Annotated[str, AfterValidator(_line)]  # fit for a header
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

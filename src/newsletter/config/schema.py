@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from newsletter.checks import contrast
-from newsletter.config.delivery import DeliveryConfig, DkimConfig, MaildirConfig, SmtpConfig
+from newsletter.config.delivery import BouncesConfig, DeliveryConfig, DkimConfig, MaildirConfig, SmtpConfig
 from newsletter.config.fields import (
     Address,
     Authority,
@@ -264,6 +264,7 @@ class Config(Section):
     theme: ThemeConfig = ThemeConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     smtp: SmtpConfig = SmtpConfig()
+    bounces: BouncesConfig = BouncesConfig()
     maildir: MaildirConfig = MaildirConfig()
     dkim: tuple[DkimConfig, ...] = ()
     web: WebConfig = WebConfig()
@@ -323,6 +324,10 @@ class Config(Section):
                 return one
         known = ", ".join(one.name for one in self.newsletters) or "none is configured"
         raise ConfigError(f"there is no newsletter {name!r}", remedy=f"Known: {known}")
+
+    def list_id(self, newsletter: NewsletterConfig) -> str:
+        """Return the List-Id of a newsletter, which never changes once messages are out."""
+        return f"{newsletter.name}.{self.publication.id_authority.replace('@', '.')}"
 
     def token_keys(self) -> tuple[tuple[str, bytes], ...]:
         """Return the token keys, newest first; the file is made (mode 0600) when nothing is set."""

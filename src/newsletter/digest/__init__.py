@@ -7,7 +7,7 @@ bytes of each reader's message. `compose_notice` makes the short mails about a s
 from newsletter.digest.compiling import LIMIT, check_templates, compile_digest
 from newsletter.digest.dkim import Signer, read_signer, record_of
 from newsletter.digest.frozen import Frozen, freeze, thaw
-from newsletter.digest.mailer import Mailer, MailSettings
+from newsletter.digest.mailer import Mailer, MailSettings, seed, unique_part
 from newsletter.digest.material import (
     Depth,
     Design,
@@ -57,9 +57,11 @@ __all__ = [
     "post_url",
     "read_signer",
     "record_of",
+    "seed",
     "subject_of",
     "template_names",
     "thaw",
     "title_of",
     "tongue_of",
+    "unique_part",
 ]

@@ -81,7 +81,7 @@ class Mailer:
         self._variants = Variants(frozen, templates, around, guard, known)
         self._domain = _domain(settings.sender, "sender")
         self._bounce = _domain(f"b@{settings.bounce_domain}", "bounce_domain")
-        self._seed = f"{settings.list_id} {issue.number} ", f" {issue.sha256}"
+        self._seed = seed(settings.list_id, issue.number, issue.sha256)
         self._same = list(_same_for_all(issue, settings, boundary))
         self._head = b"".join(self._same)
         self._seal = dkim.Seal(self._same, _OF_ONE, settings.signers, issue.dated)
@@ -146,8 +146,7 @@ class Mailer:
         return f"mailto:u@{self._bounce}?subject={token}"
 
     def _message_id(self, number: int) -> str:
-        unique = hashlib.sha256(f"{number}".join(self._seed).encode()).hexdigest()[:24]
-        return f"<{self.issue.number}.{unique}@{self._domain}>"
+        return f"<{self.issue.number}.{unique_part(self._seed, number)}@{self._domain}>"
 
     def _values(self, reader: Reader, page: str) -> Values:
         settings, number = self.settings, reader.subscriber_id
@@ -165,6 +164,16 @@ class Mailer:
             "unsubscribe": page,
             "preferences": f"{settings.web_url}p/{token}",
         }
+
+
+def seed(list_id: str, number: int, sha256: str) -> tuple[str, str]:
+    """Return what of a rendering goes into its messages' ids."""
+    return f"{list_id} {number} ", f" {sha256}"
+
+
+def unique_part(seed: tuple[str, str], subscriber_id: int) -> str:
+    """Return what stands in a Message-ID between the issue's number and the domain."""
+    return hashlib.sha256(f"{subscriber_id}".join(seed).encode()).hexdigest()[:24]
 
 
 #: The fields that differ between readers, in their order.

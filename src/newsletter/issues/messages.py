@@ -25,7 +25,7 @@ def mail_settings(config: Config, newsletter: NewsletterConfig) -> digest.MailSe
         contact=publication.contact,
         url=publication.url,
         web_url=config.web_url,
-        list_id=f"{newsletter.name}.{publication.id_authority.replace('@', '.')}",
+        list_id=config.list_id(newsletter),
         bounce_domain=config.smtp.bounce_domain or newsletter.sender.rpartition("@")[2],
         keys=config.token_keys(),
         sender_id=newsletter.sender_id,

@@ -3,6 +3,7 @@
 Instants are aware datetimes in UTC. Texts are plain text unless the field's name ends in `html`.
 """
 
+from newsletter.model.bounces import Bounce, BounceDeed, BounceKind
 from newsletter.model.deliveries import (
     DELIVERY_EDGES,
     Account,
@@ -64,6 +65,9 @@ __all__ = [
     "Account",
     "Attempt",
     "Author",
+    "Bounce",
+    "BounceDeed",
+    "BounceKind",
     "Citation",
     "Consent",
     "ConsentAct",

@@ -17,6 +17,8 @@ from sqlalchemy import (
 )
 
 from newsletter.model import (
+    BounceDeed,
+    BounceKind,
     ConsentAct,
     DeliveryState,
     IssueState,
@@ -299,4 +301,20 @@ websub_subscriptions = _numbered(
     _text("failure"),
     UniqueConstraint("callback", "topic"),
     *(Index(f"ix_websub_subscriptions_{name}", name) for name in ("host", "topic", "next_at")),
+)
+#: What came back. No address, and of a server's words none that names anybody; `digest` knows a report again.
+bounces = _numbered(
+    "bounces",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    *_word("kind", BounceKind),
+    *[_text(name) for name in ("status", "reason", "said", "matched")],
+    _flag("forged"),
+    Column("issue_id", BIG),
+    Column("subscriber_id", BIG),
+    *_word("deed", BounceDeed),
+    _text("note"),
+    Column("before", Json, nullable=False, server_default="{}"),  # standings, for the editor's undo
+    Index("ix_bounces_subscriber_id", "subscriber_id"),
 )

@@ -23,7 +23,7 @@ from newsletter.model import (
 )
 from newsletter.store import consents, suppressions
 from newsletter.store.engine import Tx
-from newsletter.store.schema import attempts, deliveries, issues, subscribers, subscriptions
+from newsletter.store.schema import attempts, bounces, deliveries, issues, subscribers, subscriptions
 from newsletter.store.schema import consents as consent_lines
 
 _TOLD = ("name", "language", "timezone")
@@ -281,6 +281,8 @@ def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
         empty = {**dict.fromkeys(("address", *_TOLD), ""), "since": None, "reason": "erased"}
         tx.execute(update(deliveries).where(deliveries.c.subscriber_id == person.id).values(**empty))
         tx.execute(update(attempts).where(attempts.c.subscriber_id == person.id).values(text=""))
+        gone: dict[str, Any] = {"subscriber_id": None, "said": "", "note": "", "before": {}}
+        tx.execute(update(bounces).where(bounces.c.subscriber_id == person.id).values(gone))
         consents.empty(tx, person.id, now=now, channel=channel)
         tx.execute(delete(subscriptions).where(subscriptions.c.subscriber_id == person.id))
         tx.execute(delete(subscribers).where(subscribers.c.id == person.id))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -83,6 +83,15 @@ def put(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note:
     else:
         tx.execute(statement.on_conflict_do_nothing())
     return not known
+
+
+def lift(tx: Tx, address: str) -> bool:
+    """Let an address that bounced or complained be written to again; False when it is not suppressed for that."""
+    statement = delete(suppressions).where(
+        suppressions.c.address_hash == _hash(meta.get(tx, _KEY), key_of(address)),
+        suppressions.c.reason.in_([SuppressionReason.BOUNCE, SuppressionReason.COMPLAINT]),
+    )
+    return bool(tx.execute(statement).rowcount)
 
 
 def every(tx: Tx) -> Iterator[Suppression]:

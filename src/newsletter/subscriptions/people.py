@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsletter.model import Consent, Delivery, Subscriber, Subscription, SuppressionReason
-from newsletter.store import Store, Tx, consents, subscribers, suppressions
+from newsletter.model import Bounce, Consent, Delivery, Subscriber, Subscription, SuppressionReason
+from newsletter.store import Store, Tx, bounces, consents, subscribers, suppressions
 from newsletter.subscriptions.address import normalise
 
 
@@ -19,6 +19,7 @@ class Record:
     consents: tuple[Consent, ...]
     deliveries: tuple[Delivery, ...]
     suppression: suppressions.Suppression | None
+    bounces: tuple[Bounce, ...] = ()
 
 
 def show(store: Store, address: str) -> Record | None:
@@ -38,6 +39,7 @@ def show(store: Store, address: str) -> Record | None:
             consents=tuple(consents.of(tx, person.id)),
             deliveries=tuple(subscribers.deliveries_of(tx, person.id)),
             suppression=gone,
+            bounces=tuple(bounces.about(tx, person.id)),
         )
 
 
