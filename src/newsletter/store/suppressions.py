@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from newsletter.model import SuppressionReason
-from newsletter.store import meta
+from newsletter.store import bulk, meta
 from newsletter.store.engine import Tx
 from newsletter.store.schema import suppressions
 
@@ -62,10 +62,7 @@ def put(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note:
 
     Erasure is stronger: it empties the address and the note of what was there.
     """
-    secret = meta.get(tx, _KEY)
-    if not secret:
-        secret = secrets.token_hex(32)
-        meta.put(tx, _KEY, secret)
+    secret = _secret(tx)
     erasure = reason is SuppressionReason.ERASURE
     values: dict[str, Any] = {
         "address_hash": _hash(secret, key_of(address)),
@@ -85,6 +82,16 @@ def put(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note:
     return not known
 
 
+def put_many(tx: Tx, given: Iterable[Suppression]) -> None:
+    """Suppress addresses of which none is suppressed, and none belongs to anybody who is stored."""
+    secret, instant = _secret(tx), bulk.binder(tx)
+    rows = (
+        (_hash(secret, key_of(one.address)), one.address, one.reason.value, instant(one.at), one.note)
+        for one in given
+    )
+    bulk.insert(tx, suppressions, ("address_hash", "address", "reason", "at", "note"), rows)
+
+
 def every(tx: Tx) -> Iterator[Suppression]:
     """Give every suppression whose address is still known, in the order of time."""
     query = (
@@ -95,6 +102,14 @@ def every(tx: Tx) -> Iterator[Suppression]:
     )
     for row in tx.execute(query):
         yield Suppression(address=row.address, reason=row.reason, at=row.at, note=row.note)
+
+
+def _secret(tx: Tx) -> str:
+    secret = meta.get(tx, _KEY)
+    if not secret:
+        secret = secrets.token_hex(32)
+        meta.put(tx, _KEY, secret)
+    return secret
 
 
 def _hash(secret: str, key: str) -> str:
