@@ -226,6 +226,12 @@ class WebConfig(Section):
     url: BaseUrl | None = None
 
 
+class ConsentConfig(Section):
+    """What is kept of a consent beside its words."""
+
+    keep_ip: Duration = timedelta()  # the address of the computer it came from; 0: never
+
+
 class SecretsConfig(Section):
     """The keys that make tokens: `ID:BASE64` one a line, newest first."""
 
@@ -249,6 +255,7 @@ class Config(Section):
     maildir: MaildirConfig = MaildirConfig()
     dkim: tuple[DkimConfig, ...] = ()
     web: WebConfig = WebConfig()
+    consent: ConsentConfig = ConsentConfig()
     secrets: SecretsConfig = SecretsConfig()
     transports: dict[str, dict[str, Any]] = Field(
         default_factory=dict, repr=False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import ARRAY, ColumnElement, Table, Text, any_, bindparam, func, select, text
 
 from newsletter.store.columns import bind_instant
 from newsletter.store.engine import Tx
@@ -43,6 +44,14 @@ _NEXT = text(
     "SELECT nextval(pg_get_serial_sequence(quote_ident(:table), :column)) FROM generate_series(1, :count)"
 )
 _LAST = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
+
+
+def among(tx: Tx, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Compare a column with many values as one parameter: no limit on how many, and nothing compiled for each."""
+    if tx.dialect.name == "postgresql":
+        return column == any_(bindparam(None, list(values), type_=ARRAY(column.type)))
+    listed = func.json_each(bindparam(None, json.dumps(list(values)), type_=Text())).table_valued("value")
+    return column.in_(select(listed.c.value))
 
 
 def binder(tx: Tx) -> Callable[[datetime], Any]:

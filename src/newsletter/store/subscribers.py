@@ -46,14 +46,16 @@ def by_id(tx: Tx, subscriber_id: int) -> Subscriber | None:
 
 def by_keys(tx: Tx, keys: Collection[str]) -> dict[str, Subscriber]:
     """Return the people among addresses, by their keys."""
-    rows = tx.execute(select(subscribers).where(subscribers.c.address_key.in_(list(keys))))
+    rows = tx.execute(select(subscribers).where(bulk.among(tx, subscribers.c.address_key, keys)))
     return {row.address_key: _subscriber(row) for row in rows}
 
 
 def subscriptions_of(tx: Tx, people: Iterable[Subscriber]) -> dict[int, dict[str, Subscription]]:
     """Return people's subscriptions by subscriber id and newsletter."""
     known = {person.id: person for person in people}
-    query = select(subscriptions).where(subscriptions.c.subscriber_id.in_(list(known)))
+    if not known:
+        return {}
+    query = select(subscriptions).where(bulk.among(tx, subscriptions.c.subscriber_id, known))
     found: dict[int, dict[str, Subscription]] = {}
     for row in tx.execute(query.order_by(subscriptions.c.newsletter)):
         one = Subscription(

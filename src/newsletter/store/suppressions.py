@@ -7,7 +7,6 @@ against who has the whole store.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Collection, Iterable, Iterator
@@ -48,7 +47,7 @@ def find(tx: Tx, keys: Collection[str]) -> dict[str, Suppression]:
     if not secret or not keys:
         return {}
     hashes = {_hash(secret, key): key for key in keys}
-    rows = tx.execute(select(suppressions).where(suppressions.c.address_hash.in_(list(hashes))))
+    rows = tx.execute(select(suppressions).where(bulk.among(tx, suppressions.c.address_hash, hashes)))
     return {
         hashes[row.address_hash]: Suppression(
             address=row.address or "", reason=row.reason, at=row.at, note=row.note
@@ -84,10 +83,13 @@ def put(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note:
 
 def put_many(tx: Tx, given: Iterable[Suppression]) -> None:
     """Suppress addresses of which none is suppressed, and none belongs to anybody who is stored."""
+    many = list(given)
+    if not many:
+        return
     secret, instant = _secret(tx), bulk.binder(tx)
     rows = (
         (_hash(secret, key_of(one.address)), one.address, one.reason.value, instant(one.at), one.note)
-        for one in given
+        for one in many
     )
     bulk.insert(tx, suppressions, ("address_hash", "address", "reason", "at", "note"), rows)
 
@@ -113,4 +115,4 @@ def _secret(tx: Tx) -> str:
 
 
 def _hash(secret: str, key: str) -> str:
-    return hmac.new(bytes.fromhex(secret), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(bytes.fromhex(secret), key.encode(), "sha256").hex()

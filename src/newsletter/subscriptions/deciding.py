@@ -85,7 +85,7 @@ def decide(batch: Batch, row: Row, terms: Terms) -> tuple[LineOutcome, str]:
     if wanted is Standing.SUPPRESSED:
         names = tuple(name for name in names if name not in had)  # the others end with the address
     decided = [(name, *_step(had.get(name), wanted)) for name in names]
-    granting = any(new in (Standing.ACTIVE, Standing.PAUSED) for _, new, _ in decided)
+    granting = any(new is Standing.ACTIVE or new is Standing.PAUSED for _, new, _ in decided)
     agreed = _agreed(row, terms, needed=granting)  # refuses before anything is noted
     outcomes = {_person(batch, key, row, terms.now)} if names else set()
     if wanted is Standing.SUPPRESSED:

@@ -258,7 +258,9 @@ def _cells(line: bytes, header: Header) -> dict[str, str]:
             f"the line has {len(cells)} cells, the header {len(columns)}",
             remedy="Quote cells with delimiters",
         )
-    return {name: _plain(cell.strip(" ")) for name, cell in zip(columns, cells, strict=False) if cell}
+    if "'" in text:
+        cells = [_plain(cell.strip(" ")) for cell in cells]
+    return {name: cell.strip(" ") for name, cell in zip(columns, cells, strict=False) if cell}
 
 
 def _row(number: int, cells: Mapping[str, str]) -> Row:
