@@ -74,6 +74,7 @@ class Works(Protocol):
     def end_pauses(self, *, now: datetime) -> Sequence[Issue]: ...
     def open_issues(self) -> Sequence[Issue]: ...
     def overdue(self, newsletter: str, *, now: datetime) -> Overdue | None: ...
+    def expire(self, *, now: datetime) -> None: ...
     def release(self, issue_id: int, *, now: datetime) -> Account: ...
     def deliver(self, issue_id: int, *, stop: threading.Event) -> Account: ...
 
@@ -122,6 +123,7 @@ class Daemon:
             self._run(f"slots of {one.name}", partial(self._slots, one.name), now)
         self._run("release", self._release, now)
         self._run("alarm", self._alarm, now)
+        self._run("expiry", self._expire, now)
 
     def deliver(self) -> None:
         """Deliver what is due of every released issue."""
@@ -210,6 +212,10 @@ class Daemon:
             if found is not None and found != self._overdue.get(one.name):
                 log.error("%s: the issue of %s did not go: %s", one.name, _utc(found.slot.due), found.why)
             self._overdue[one.name] = found
+
+    def _expire(self, now: datetime) -> datetime:
+        self.works.expire(now=now)
+        return now + timedelta(hours=1)
 
     def _deliver_all(self, now: datetime) -> None:
         for issue in self.works.open_issues():

@@ -37,11 +37,10 @@ from newsletter.model import (
     SlotState,
     Subscription,
 )
-from newsletter.store import Store, deliveries, meta, open_store, turns
+from newsletter.store import Store, consents, deliveries, meta, open_store, turns
 from newsletter.store import backup as backups
 from newsletter.store import issues as stored_issues
 from newsletter.store import posts as stored_posts
-from newsletter.store.consents import Chain
 from newsletter.transports import transport_factory
 
 log = logging.getLogger(__name__)
@@ -345,9 +344,14 @@ class Publisher:
         """Return one person's record of consent, to be verified alone."""
         return subscribing.proof(self.store, address, now=now)
 
-    def verify_consents(self) -> Chain:
+    def verify_consents(self) -> consents.Chain:
         """Check the ledger of consents."""
         return subscribing.verify(self.store)
+
+    def expire(self, *, now: datetime) -> None:
+        """Drop what is kept for a time only, once that time is over."""
+        with self.store.write() as tx:
+            consents.expire(tx, now=now)
 
     def forget_subscriber(self, address: str, *, now: datetime) -> bool:
         """Erase one person."""

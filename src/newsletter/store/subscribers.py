@@ -27,6 +27,7 @@ from newsletter.store.schema import attempts, deliveries, issues, subscribers, s
 from newsletter.store.schema import consents as consent_lines
 
 _TOLD = ("name", "language", "timezone")
+_OF_CONSENT = ("at", "act", "channel", "detail", "language", "form", "token")
 _GRANTS = (ConsentAct.IMPORTED, ConsentAct.CONFIRMED)
 
 
@@ -82,15 +83,12 @@ def every(tx: Tx, newsletter: str | None = None) -> Iterator[tuple[Subscription,
         .correlate(subscriptions)
         .scalar_subquery()
     )
-    lines = [
-        consent_lines.c[name] for name in ("at", "act", "channel", "detail", "language", "form", "token")
-    ]
     query = (
         select(
-            subscriptions,
-            *[c for c in subscribers.c if c.name != "address_key"],
-            *[c.label(f"consent_{c.name}") for c in lines],
-            wordings.c.text.label("consent_wording"),
+            *(subscriptions.c[name] for name in ("newsletter", "standing", "since", "paused_until")),
+            *(subscribers.c[name] for name in ("id", "address", *_TOLD, "created")),
+            *(consent_lines.c[name] for name in _OF_CONSENT),
+            wordings.c.text,
         )
         .join(subscribers, subscribers.c.id == subscriptions.c.subscriber_id)
         .outerjoin(consent_lines, consent_lines.c.id == newest)
@@ -100,15 +98,11 @@ def every(tx: Tx, newsletter: str | None = None) -> Iterator[tuple[Subscription,
     )
     if newsletter is not None:
         query = query.where(subscriptions.c.newsletter == newsletter)
-    for row in tx.execute(query):
+    for name, standing, since, until, *rest in tx.execute(query):
         one = Subscription(
-            subscriber=_subscriber(row),
-            newsletter=row.newsletter,
-            standing=row.standing,
-            since=row.since,
-            paused_until=row.paused_until,
+            subscriber=_person(*rest[:6]), newsletter=name, standing=standing, since=since, paused_until=until
         )
-        yield one, _consent_of(row)
+        yield one, _consent_of(one, *rest[6:])
 
 
 def _in_order(tx: Tx) -> tuple[ColumnElement[str], ...]:
@@ -303,15 +297,27 @@ def _subscriber(row: Row[Any]) -> Subscriber:
     )
 
 
-def _consent_of(row: Row[Any]) -> Consent | None:
-    if row.consent_act is None:
+def _person(
+    number: int, address: str, name: str, language: str, timezone: str, created: datetime
+) -> Subscriber:
+    return Subscriber(
+        id=number, address=address, name=name, language=language, timezone=timezone, created=created
+    )
+
+
+def _consent_of(one: Subscription, *told: Any) -> Consent | None:
+    at, act, channel, detail, language, form, token, wording = told
+    if act is None:
         return None
     return Consent(
-        subscriber_id=row.subscriber_id,
-        newsletter=row.newsletter,
-        wording=row.consent_wording or "",
-        **{
-            name: getattr(row, f"consent_{name}")
-            for name in ("at", "act", "channel", "detail", "language", "form", "token")
-        },
+        subscriber_id=one.subscriber.id,
+        at=at,
+        act=act,
+        newsletter=one.newsletter,
+        channel=channel,
+        detail=detail,
+        wording=wording or "",
+        language=language,
+        form=form,
+        token=token,
     )
