@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from newsletter import deliver as delivering
 from newsletter import gather as gathering
@@ -324,11 +324,13 @@ class Publisher:
         """Add one person who agreed."""
         return subscribing.add(self.store, address, newsletters, consent=consent, now=now, name=name)
 
-    def import_subscribers(self, file: Path, *, now: datetime, **options: Any) -> subscribing.ImportReport:
+    def import_subscribers(
+        self, file: Path, *, now: datetime, **options: Unpack[subscribing.Options]
+    ) -> subscribing.ImportReport:
         """Import a CSV file; `options` are those of `subscriptions.import_csv`."""
         known = [one.name for one in self.config.newsletters]
-        kept = self.config.consent.keep_ip
-        return subscribing.import_csv(self.store, file, newsletters=known, keep_ip=kept, now=now, **options)
+        options = {"keep_ip": self.config.consent.keep_ip, **options}
+        return subscribing.import_csv(self.store, file, newsletters=known, now=now, **options)
 
     def export_subscribers(self, file: Path, **options: Any) -> int:
         """Write everybody into a CSV file; return how many rows. `options`: `subscriptions.export_csv`."""

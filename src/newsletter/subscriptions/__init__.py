@@ -8,7 +8,7 @@ Nobody who unsubscribed or is suppressed is ever brought back but by their own a
 
 from newsletter.subscriptions.address import normalise
 from newsletter.subscriptions.deciding import LineOutcome
-from newsletter.subscriptions.exchange import ImportLine, ImportReport, add, import_csv
+from newsletter.subscriptions.exchange import ImportLine, ImportReport, Options, add, import_csv
 from newsletter.subscriptions.export import export_csv
 from newsletter.subscriptions.formats import FORMATS
 from newsletter.subscriptions.people import Record, forget, listed, show, suppress, verify
@@ -32,6 +32,7 @@ __all__ = [
     "ImportLine",
     "ImportReport",
     "LineOutcome",
+    "Options",
     "Record",
     "Wish",
     "add",

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 from newsletter.errors import InputError
 from newsletter.model import Consent, Standing
-from newsletter.store import Store, Tx, consents, subscribers, suppressions
+from newsletter.store import Store, Tx, bulk, consents, subscribers, suppressions
 from newsletter.store.suppressions import Suppression
 from newsletter.subscriptions import table
 from newsletter.subscriptions.address import name_of, normalise
@@ -55,6 +55,26 @@ class ImportReport:
             self.more += 1
 
 
+class Told(TypedDict, total=False):
+    """What may be told for all rows, as in Terms."""
+
+    wording: str
+    wording_language: str
+    tags: Mapping[str, str]
+    standing: Standing | None
+    keep_ip: timedelta
+
+
+class Options(Told, total=False):
+    """What else an import may be told."""
+
+    to: Sequence[str]
+    consent: str
+    program: str
+    dry_run: bool
+    on_line: Callable[[ImportLine], None] | None
+
+
 class _DryRun(Exception):
     """Takes back what a dry run wrote."""
 
@@ -70,7 +90,7 @@ def import_csv(
     program: str = "",
     dry_run: bool = False,
     on_line: Callable[[ImportLine], None] | None = None,
-    **more: Any,
+    **more: Unpack[Told],
 ) -> ImportReport:
     """Import a CSV file; a line that is wrong is refused and stops no other.
 
@@ -143,6 +163,8 @@ def add(
 
 def _import(tx: Tx, rows: Sequence[Row | Refused], terms: Terms, tell: Callable[[ImportLine], None]) -> None:
     keys = {suppressions.key_of(row.address) for row in rows if isinstance(row, Row)}
+    if len(rows) > 1:
+        bulk.make_room(tx)
     people = subscribers.by_keys(tx, keys)
     mine = subscribers.subscriptions_of(tx, people.values())
     batch = Batch(

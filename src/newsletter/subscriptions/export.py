@@ -10,7 +10,7 @@ from pathlib import Path
 
 from newsletter.errors import InputError
 from newsletter.model import Consent, Standing, Subscription, SuppressionReason
-from newsletter.store import Store, Tx, subscribers, suppressions
+from newsletter.store import Store, Tx, bulk, subscribers, suppressions
 from newsletter.store.suppressions import Suppression
 from newsletter.subscriptions import table
 from newsletter.subscriptions.deciding import AGREED
@@ -54,6 +54,7 @@ def export_csv(
 
 
 def _rows(tx: Tx, newsletter: str | None) -> Iterator[Row]:
+    bulk.make_room(tx)
     subscribed = subscribers.every(tx, newsletter)
     while batch := list(islice(subscribed, _BATCH)):
         reasons = _reasons(tx, (one for one, _ in batch))
