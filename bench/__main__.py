@@ -1,8 +1,8 @@
 """Run every benchmark and write docs/performance.md; what takes too long for that runs by an option.
 
-`python -m bench` runs all, `python -m bench NAME …` some and writes nothing; `python -m bench delivery --million`
-delivers to a million readers and writes its own part of the page, which the others leave as it is; so does
-`python -m bench bounces`, which needs a folder of real bounces.
+`python -m bench` runs all, `python -m bench NAME …` some and writes nothing; `python -m bench delivery --million` and
+`python -m bench subscribers --million` measure a million readers and write their own parts of the page, which the
+others leave as they are; so does `python -m bench bounces`, which needs a folder of real bounces.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from bench.harness import ROOT, Figure, machine
 
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
-MILLION = "<!-- million: written by `python -m bench delivery --million` -->", "<!-- end of million -->"
+#: What is measured with a million, by name: its title.
+MILLIONS = {"delivery": "A million readers", "subscribers": "A million rows of subscribers"}
 BOUNCES = "<!-- bounces: written by `python -m bench bounces` -->", "<!-- end of bounces -->"
 OTHERS = ("bounces", "harness", "sink", "__main__")
 
@@ -50,13 +51,20 @@ def write(marks: tuple[str, str], lines: Sequence[str]) -> None:
     PAGE.write_text("\n".join((before + begin, *lines, end + after)), encoding="utf-8")
 
 
+def million_marks(name: str) -> tuple[str, str]:
+    """Return the marks of the part of the page that `NAME --million` writes."""
+    end = "<!-- end of million -->" if name == "delivery" else f"<!-- end of {name} million -->"
+    return f"<!-- million: written by `python -m bench {name} --million` -->", end
+
+
 def main(arguments: list[str]) -> None:
     """Run the named benchmarks, or all; write the page only when all ran."""
-    if arguments == ["delivery", "--million"]:
-        module = importlib.import_module("bench.delivery")
-        lines = section("delivery --million", "A million readers", module.million())
+    if arguments[1:] == ["--million"] and arguments[0] in MILLIONS:
+        name = arguments[0]
+        module = importlib.import_module(f"bench.{name}")
+        lines = section(f"{name} --million", MILLIONS[name], module.million())
         print("\n".join(lines), flush=True)
-        write(MILLION, [*measured(), *lines])
+        write(million_marks(name), [*measured(), *lines])
         return
     if arguments == ["bounces"]:
         module = importlib.import_module("bench.bounces")

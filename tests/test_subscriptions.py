@@ -21,7 +21,7 @@ from newsletter.errors import InputError, TokenError
 from newsletter.model import ConsentAct, Standing, SuppressionReason
 from newsletter.store import Store, open_store, schema, subscribers
 from newsletter.subscriptions import ImportReport, LineOutcome, Wish, table
-from newsletter.subscriptions.table import Refused, Row
+from newsletter.subscriptions.row import Refused, Row
 from newsletter.tokens import Purpose
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -182,9 +182,7 @@ def test_a_dry_run_reports_exactly_and_changes_nothing(store: Store, tmp_path: P
 
 
 def test_consent_told_by_the_caller_is_noted(store: Store, tmp_path: Path) -> None:
-    report = bring(
-        store, tmp_path, "email\nada@example.org\n", newsletter="daily", consent="Signed at the fair"
-    )
+    report = bring(store, tmp_path, "email\nada@example.org\n", to=["daily"], consent="Signed at the fair")
     assert counts(report) == (1, 0, 0, 0)
     record = subscriptions.show(store, "ADA@example.org")
     assert record is not None
@@ -197,7 +195,7 @@ def test_the_only_newsletter_is_meant_by_rows_that_name_none(sqlite_store: Store
     bring(sqlite_store, tmp_path, "email\nada@example.org\n", newsletters=["weekly"], consent="fair")
     assert standings(sqlite_store) == {("ada@example.org", "weekly"): "active"}
     with pytest.raises(InputError, match="no newsletter 'hourly'"):
-        bring(sqlite_store, tmp_path, "email\nada@example.org\n", newsletter="hourly")
+        bring(sqlite_store, tmp_path, "email\nada@example.org\n", to=["hourly"])
 
 
 def test_every_line_is_told_though_the_report_keeps_few(sqlite_store: Store, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ class Works(Protocol):
     def open_issues(self) -> Sequence[Issue]: ...
     def overdue(self, newsletter: str, *, now: datetime) -> Overdue | None: ...
     def bounces(self) -> Bounces: ...
+    def expire(self, *, now: datetime) -> None: ...
     def release(self, issue_id: int, *, now: datetime) -> Account: ...
     def deliver(self, issue_id: int, *, stop: threading.Event) -> Account: ...
 
@@ -145,6 +146,7 @@ class Daemon:
         self._run("full mailboxes", self._sweep, now)
         self._run("release", self._release, now)
         self._run("alarm", self._alarm, now)
+        self._run("expiry", self._expire, now)
 
     def deliver(self) -> None:
         """Deliver what is due of every released issue."""
@@ -254,6 +256,10 @@ class Daemon:
             if found is not None and found != self._overdue.get(one.name):
                 log.error("%s: the issue of %s did not go: %s", one.name, _utc(found.slot.due), found.why)
             self._overdue[one.name] = found
+
+    def _expire(self, now: datetime) -> datetime:
+        self.works.expire(now=now)
+        return now + timedelta(hours=1)
 
     def _deliver_all(self, now: datetime) -> None:
         for issue in self.works.open_issues():

@@ -180,7 +180,7 @@ def _import_readers(publisher: Publisher, file: Path, now: datetime) -> int:
             "reader@example.org", chosen, name="", consent="invented for the demo", now=now
         )
         return 1
-    return publisher.import_subscribers(file, newsletter=None, consent="", dry_run=False, now=now).added
+    return publisher.import_subscribers(file, now=now).added
 
 
 def serve(config: Config, say: Callable[[str], None]) -> None:

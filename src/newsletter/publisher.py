@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, Unpack
 
 from newsletter import bounces as bouncing
 from newsletter import deliver as delivering
@@ -38,7 +38,7 @@ from newsletter.model import (
     SlotState,
     Subscription,
 )
-from newsletter.store import Store, deliveries, meta, open_store, turns
+from newsletter.store import Store, consents, deliveries, meta, open_store, turns
 from newsletter.store import backup as backups
 from newsletter.store import issues as stored_issues
 from newsletter.store import posts as stored_posts
@@ -331,33 +331,35 @@ class Publisher:
         return subscribing.add(self.store, address, newsletters, consent=consent, now=now, name=name)
 
     def import_subscribers(
-        self,
-        file: Path,
-        *,
-        newsletter: str | None = None,
-        consent: str = "",
-        dry_run: bool = False,
-        now: datetime,
+        self, file: Path, *, now: datetime, **options: Unpack[subscribing.Options]
     ) -> subscribing.ImportReport:
-        """Import a CSV file."""
+        """Import a CSV file; `options` are those of `subscriptions.import_csv`."""
         known = [one.name for one in self.config.newsletters]
-        return subscribing.import_csv(
-            self.store,
-            file,
-            newsletters=known,
-            newsletter=newsletter,
-            consent=consent,
-            dry_run=dry_run,
-            now=now,
-        )
+        options = {"keep_ip": self.config.consent.keep_ip, **options}
+        return subscribing.import_csv(self.store, file, newsletters=known, now=now, **options)
 
-    def export_subscribers(self, file: Path) -> int:
-        """Write everybody into a CSV file; return how many rows."""
-        return subscribing.export_csv(self.store, file)
+    def export_subscribers(self, file: Path, **options: Any) -> int:
+        """Write everybody into a CSV file; return how many rows. `options`: `subscriptions.export_csv`."""
+        if options.get("newsletter"):
+            self.config.newsletter(options["newsletter"])
+        return subscribing.export_csv(self.store, file, **options)
 
     def show_subscriber(self, address: str) -> subscribing.Record | None:
         """Return all that is stored about one person."""
         return subscribing.show(self.store, address)
+
+    def prove_consent(self, address: str, *, now: datetime) -> dict[str, Any] | None:
+        """Return one person's record of consent, to be verified alone."""
+        return subscribing.proof(self.store, address, now=now)
+
+    def verify_consents(self) -> consents.Chain:
+        """Check the ledger of consents."""
+        return subscribing.verify(self.store)
+
+    def expire(self, *, now: datetime) -> None:
+        """Drop what is kept for a time only, once that time is over."""
+        with self.store.write() as tx:
+            consents.expire(tx, now=now)
 
     def forget_subscriber(self, address: str, *, now: datetime) -> bool:
         """Erase one person."""

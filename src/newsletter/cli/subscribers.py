@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from newsletter.cli import Context, pass_context
-from newsletter.cli.output import json_option, say, say_json, table
+from newsletter.cli.output import json_option, jsonable, say, say_json, table
 from newsletter.errors import InputError
+from newsletter.model import Standing
+
+if TYPE_CHECKING:
+    from newsletter.subscriptions import ImportLine
 
 
 @click.group()
 def subscribers() -> None:
-    """Import, export, add, show and forget subscribers."""
+    """Import, export, add, show, verify and forget subscribers."""
 
 
 @subscribers.command("list")
@@ -50,47 +56,100 @@ def add(context: Context, address: str, newsletters: tuple[str, ...], name: str,
     say(f"{said.address}: {said.outcome}" + (f" ({said.why})" if said.why else ""))
 
 
+FORMATS = ("newsletter", "mailchimp", "listmonk", "ghost", "substack", "buttondown")
+
+
+def _standing(_: click.Context, __: click.Parameter, given: str | None) -> Standing | None:
+    return Standing(given) if given else None
+
+
+def _tags(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Read `TAG=NEWSLETTER`."""
+    pairs = [one.rpartition("=") for one in given]
+    if not all(tag and newsletter for tag, _, newsletter in pairs):
+        raise click.BadParameter("write TAG=NEWSLETTER")
+    return {tag: newsletter for tag, _, newsletter in pairs}
+
+
 @subscribers.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--newsletter", metavar="NAME", help="For rows that name none.")
+@click.option("--newsletter", "to", multiple=True, metavar="NAME", help="For rows that name none.")
 @click.option("--consent", default="", help="How and when these people agreed, for rows that do not say.")
+@click.option("--wording", default="", help="The exact words they were shown, for rows that do not say.")
+@click.option("--wording-language", default="", metavar="TAG", help="The language of those words.")
+@click.option(
+    "--format", "program", type=click.Choice(FORMATS), help="Whose export it is (default: its header tells)."
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG=NEWSLETTER", callback=_tags, help="What a tag stands for."
+)
+@click.option(
+    "--standing",
+    type=click.Choice(("unsubscribed", "suppressed")),
+    callback=_standing,
+    help="That of everybody in the file, when it cannot say so itself.",
+)
 @click.option("--dry-run", is_flag=True, help="Report by line and change nothing.")
+@click.option("--all-lines", is_flag=True, help="Report every line, not only those that need saying.")
 @json_option
 @pass_context
 def import_(
-    context: Context, file: Path, newsletter: str | None, consent: str, dry_run: bool, as_json: bool
+    context: Context, /, file: Path, program: str | None, all_lines: bool, as_json: bool, **options: Any
 ) -> int:
     """Import a CSV file; nobody unsubscribed or suppressed is revived."""
+    told: list[Any] = []
+    on_line = (told.append if as_json else _say_line) if all_lines else None
     report = context.publisher.import_subscribers(
-        file, newsletter=newsletter, consent=consent, dry_run=dry_run, now=datetime.now(UTC)
+        file, program=program or "", on_line=on_line, now=datetime.now(UTC), **options
     )
     if as_json:
-        say_json(report)
-    else:
-        say(
-            f"{file}: {report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
-            f"{report.refused} refused" + (" (nothing was changed: dry run)" if dry_run else "")
-        )
-        for line in report.lines:
-            say(f"  line {line.line}: {line.address or '?'}: {line.outcome}: {line.why}")
+        say_json({**jsonable(report), "lines": told} if all_lines else report)
+        return 2 if report.refused else 0
+    for line in () if all_lines else report.lines:
+        _say_line(line)
+    if report.more:
+        say(f"  and {report.more} more lines, see --all-lines")
+    say(
+        f"{file} ({report.format}): {report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
+        f"{report.refused} refused" + (" (nothing was changed: dry run)" if report.dry_run else "")
+    )
     return 2 if report.refused else 0
+
+
+def _say_line(line: ImportLine) -> None:
+    say(f"  line {line.line}: {line.address or '?'}: {line.outcome}" + (f": {line.why}" if line.why else ""))
 
 
 @subscribers.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--newsletter", metavar="NAME", help="Of this newsletter alone.")
+@click.option("--format", "program", type=click.Choice(FORMATS), default=FORMATS[0], help="For whose import.")
+@click.option(
+    "--standing",
+    type=click.Choice(("pending", "active", "paused", "unsubscribed", "suppressed")),
+    callback=_standing,
+    help="Of people who stand so alone (default: all; for another program: active).",
+)
 @pass_context
-def export(context: Context, file: Path) -> None:
+def export(context: Context, /, file: Path, **options: Any) -> None:
     """Export everybody into a CSV file (readable by you alone); it can be imported again."""
-    count = context.publisher.export_subscribers(file)
+    count = context.publisher.export_subscribers(file, **options)
     say(f"{file}: {count} rows. It holds personal data: keep it safe.")
 
 
 @subscribers.command()
 @click.argument("address")
+@click.option("--proof", is_flag=True, help="The record of consent as JSON that can be verified alone.")
 @json_option
 @pass_context
-def show(context: Context, address: str, as_json: bool) -> None:
+def show(context: Context, address: str, proof: bool, as_json: bool) -> None:
     """Show all that is stored about one person."""
+    if proof:
+        document = context.publisher.prove_consent(address, now=datetime.now(UTC))
+        if document is None:
+            raise InputError(f"nobody is stored under {address}", remedy="See: newsletter subscribers list")
+        say_json(document)
+        return
     record = context.publisher.show_subscriber(address)
     if record is None:
         raise InputError(f"nobody is stored under {address}", remedy="See: newsletter subscribers list")
@@ -152,3 +211,38 @@ def forget(context: Context, address: str, yes: bool) -> None:
     if not context.publisher.forget_subscriber(address, now=datetime.now(UTC)):
         raise InputError(f"nobody is stored under {address}", remedy="See: newsletter subscribers list")
     say(f"{address} is erased and will not be written to again.")
+
+
+@subscribers.command()
+@click.argument("proof", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@pass_context
+def verify(context: Context, proof: Path | None, as_json: bool) -> int:
+    """Check the ledger of consents, or one proof that `show --proof` wrote; exit 1 on a broken line."""
+    if proof is not None:
+        return _verify_proof(proof, as_json)
+    chain = context.publisher.verify_consents()
+    if as_json:
+        say_json(chain)
+    elif chain.broken:
+        number, why = chain.broken[0]
+        say(f"line {number}: {why}. It is the first of {len(chain.broken)} broken lines")
+    else:
+        say(f"{chain.lines} lines are whole ({chain.erased} of people who were erased). Head: {chain.head}")
+    return 1 if chain.broken else 0
+
+
+def _verify_proof(file: Path, as_json: bool) -> int:
+    from newsletter.subscriptions import check_proof
+
+    try:
+        broken = check_proof(json.loads(file.read_bytes()))
+    except (OSError, ValueError) as e:
+        raise InputError(f"it is not JSON: {e}", where=str(file), remedy="Name a proof") from e
+    if as_json:
+        say_json({"broken": broken})
+    elif broken:
+        say(f"{file}: line {broken[0][0]}: {broken[0][1]}")
+    else:
+        say(f"{file}: every line is what was written.")
+    return 1 if broken else 0

@@ -243,6 +243,12 @@ class WebConfig(Section):
     gone: tuple[WebPath, ...] = ()
 
 
+class ConsentConfig(Section):
+    """What is kept of a consent beside its words."""
+
+    keep_ip: Duration = timedelta()  # the address of the computer it came from; 0: never
+
+
 class SecretsConfig(Section):
     """The keys that make tokens: `ID:BASE64` one a line, newest first."""
 
@@ -268,6 +274,7 @@ class Config(Section):
     maildir: MaildirConfig = MaildirConfig()
     dkim: tuple[DkimConfig, ...] = ()
     web: WebConfig = WebConfig()
+    consent: ConsentConfig = ConsentConfig()
     secrets: SecretsConfig = SecretsConfig()
     transports: dict[str, dict[str, Any]] = Field(
         default_factory=dict, repr=False

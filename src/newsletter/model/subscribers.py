@@ -55,8 +55,9 @@ class ConsentAct(StrEnum):
 class Consent:
     """One line of the consent ledger: what a person did, when and through which channel it was noted.
 
-    `detail` tells the circumstances, `wording` the exact words the person was shown. `subscriber_id` is None
-    once the person was erased.
+    `detail` tells the circumstances, `wording` the exact words the person was shown, `form` which form or page
+    showed them and in which version. `subscriber_id` is None once the person was erased. `ip` is stored only
+    together with `ip_until`, the instant from which it is gone.
     """
 
     subscriber_id: int | None
@@ -66,6 +67,11 @@ class Consent:
     channel: str = ""  # page, one-click, import, command line, bounce, complaint, …
     detail: str = ""
     wording: str = ""
+    language: str = ""  # of the wording
+    form: str = ""
+    token: str = ""  # id of the token that confirmed it
+    ip: str = ""
+    ip_until: datetime | None = None
     id: int = 0
 
 

@@ -174,7 +174,7 @@ def _prepare(folder: Path, port: int, addresses: list[str], now: datetime) -> in
     with Publisher.open(load(folder, {})) as publisher:
         publisher.gather(now=now)
         consent = "invented for the proof"
-        publisher.import_subscribers(folder / "readers.csv", newsletter="proof", consent=consent, now=now)
+        publisher.import_subscribers(folder / "readers.csv", to=["proof"], consent=consent, now=now)
         composed = publisher.compose("proof", publisher.due_slot("proof", now=now), now=now)
         if composed.issue is None:
             raise OutsideError("no issue could be composed", where="prove", remedy=composed.note)

@@ -30,7 +30,7 @@ from newsletter.model import (
     Standing,
     SuppressionReason,
 )
-from newsletter.store.columns import BIG, Instant
+from newsletter.store.columns import BIG, Instant, Json
 from newsletter.store.columns import METADATA as METADATA
 from newsletter.store.columns import count as _count
 from newsletter.store.columns import first as _first
@@ -202,10 +202,20 @@ consents = _numbered(
     _text("newsletter"),
     _text("channel"),  # page, one-click, mailto, import, command line, …
     _text("detail"),
-    _text("wording"),  # the exact words shown
+    _text("wording"),  # hash of the exact words shown
     _text("previous"),
     _text("hash"),
+    *(_text(name) for name in ("language", "form", "token", "ip_seal")),
     Index("ix_consents_subscriber_id", "subscriber_id"),
+)
+wordings = _table("wordings", Column("hash", Text, primary_key=True), _text("text"))
+#: Addresses of computers, which expire; the ledger's line seals one by a salted hash.
+consent_ips = _table(
+    "consent_ips",
+    Column("consent_id", BIG, primary_key=True, autoincrement=False),
+    _text("ip"),
+    _text("salt"),
+    Column("until", Instant, nullable=False),
 )
 suppressions = _table(
     "suppressions",

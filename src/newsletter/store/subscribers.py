@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -21,12 +21,21 @@ from newsletter.model import (
     Subscription,
     SuppressionReason,
 )
-from newsletter.store import consents, suppressions
+from newsletter.store import bulk, consents, suppressions
 from newsletter.store.engine import Tx
-from newsletter.store.schema import attempts, bounces, deliveries, issues, subscribers, subscriptions
+from newsletter.store.schema import (
+    attempts,
+    bounces,
+    deliveries,
+    issues,
+    subscribers,
+    subscriptions,
+    wordings,
+)
 from newsletter.store.schema import consents as consent_lines
 
 _TOLD = ("name", "language", "timezone")
+_OF_CONSENT = ("at", "act", "channel", "detail", "language", "form", "token")
 _GRANTS = (ConsentAct.IMPORTED, ConsentAct.CONFIRMED)
 
 
@@ -46,14 +55,16 @@ def by_id(tx: Tx, subscriber_id: int) -> Subscriber | None:
 
 def by_keys(tx: Tx, keys: Collection[str]) -> dict[str, Subscriber]:
     """Return the people among addresses, by their keys."""
-    rows = tx.execute(select(subscribers).where(subscribers.c.address_key.in_(list(keys))))
+    rows = tx.execute(select(subscribers).where(bulk.among(tx, subscribers.c.address_key, keys)))
     return {row.address_key: _subscriber(row) for row in rows}
 
 
 def subscriptions_of(tx: Tx, people: Iterable[Subscriber]) -> dict[int, dict[str, Subscription]]:
     """Return people's subscriptions by subscriber id and newsletter."""
     known = {person.id: person for person in people}
-    query = select(subscriptions).where(subscriptions.c.subscriber_id.in_(list(known)))
+    if not known:
+        return {}
+    query = select(subscriptions).where(bulk.among(tx, subscriptions.c.subscriber_id, known))
     found: dict[int, dict[str, Subscription]] = {}
     for row in tx.execute(query.order_by(subscriptions.c.newsletter)):
         one = Subscription(
@@ -80,29 +91,32 @@ def every(tx: Tx, newsletter: str | None = None) -> Iterator[tuple[Subscription,
         .correlate(subscriptions)
         .scalar_subquery()
     )
-    lines = [consent_lines.c[name] for name in ("at", "act", "channel", "detail", "wording")]
     query = (
         select(
-            subscriptions,
-            *[c for c in subscribers.c if c.name not in ("address_key", "feed_generation")],
-            *[c.label(f"consent_{c.name}") for c in lines],
+            *(subscriptions.c[name] for name in ("newsletter", "standing", "since", "paused_until")),
+            *(subscribers.c[name] for name in ("id", "address", *_TOLD, "created")),
+            *(consent_lines.c[name] for name in _OF_CONSENT),
+            wordings.c.text,
         )
         .join(subscribers, subscribers.c.id == subscriptions.c.subscriber_id)
         .outerjoin(consent_lines, consent_lines.c.id == newest)
-        .order_by(subscribers.c.address_key, subscriptions.c.newsletter)
+        .outerjoin(wordings, wordings.c.hash == consent_lines.c.wording)
+        .order_by(*_in_order(tx))
         .execution_options(yield_per=1000)
     )
     if newsletter is not None:
         query = query.where(subscriptions.c.newsletter == newsletter)
-    for row in tx.execute(query):
+    for name, standing, since, until, *rest in tx.execute(query):
         one = Subscription(
-            subscriber=_subscriber(row),
-            newsletter=row.newsletter,
-            standing=row.standing,
-            since=row.since,
-            paused_until=row.paused_until,
+            subscriber=_person(*rest[:6]), newsletter=name, standing=standing, since=since, paused_until=until
         )
-        yield one, _consent_of(row)
+        yield one, _consent_of(one, *rest[6:])
+
+
+def _in_order(tx: Tx) -> tuple[ColumnElement[str], ...]:
+    """Order by address and newsletter, alike on every database and under every locale."""
+    columns = (subscribers.c.address_key, subscriptions.c.newsletter)
+    return tuple(c.collate("C") for c in columns) if tx.dialect.name == "postgresql" else columns
 
 
 def deliveries_of(tx: Tx, subscriber_id: int) -> list[Delivery]:
@@ -151,23 +165,16 @@ def renew_feed(tx: Tx, subscriber_id: int) -> None:
 
 def add(tx: Tx, people: Sequence[Subscriber], *, now: datetime) -> dict[str, int]:
     """Store new people; return their ids by key."""
-    rows = [
-        {
-            "address": person.address,
-            "address_key": suppressions.key_of(person.address),
-            "name": person.name,
-            "language": person.language,
-            "timezone": person.timezone,
-            "created": person.created or now,
-        }
-        for person in people
-    ]
-    if not rows:
+    if not people:
         return {}
-    tx.execute(insert(subscribers), rows)
-    query = select(subscribers.c.address_key, subscribers.c.id)
-    found = tx.execute(query.where(subscribers.c.address_key.in_([row["address_key"] for row in rows])))
-    return {row.address_key: row.id for row in found}
+    instant, keys = bulk.binder(tx), [suppressions.key_of(person.address) for person in people]
+    ids = bulk.next_ids(tx, subscribers, len(people))
+    rows = (
+        (number, one.address, key, one.name, one.language, one.timezone, instant(one.created or now))
+        for number, key, one in zip(ids, keys, people, strict=True)
+    )
+    bulk.insert(tx, subscribers, ("id", "address", "address_key", *_TOLD, "created"), rows)
+    return dict(zip(keys, ids, strict=True))
 
 
 def change(tx: Tx, people: Sequence[Subscriber]) -> None:
@@ -182,6 +189,22 @@ def change(tx: Tx, people: Sequence[Subscriber]) -> None:
     ]
     if rows:
         tx.execute(update(subscribers).where(subscribers.c.id == bindparam("the_id")), rows)
+
+
+def begin(tx: Tx, new: Iterable[Subscription], ids: Mapping[str, int]) -> None:
+    """Write standings of which none was there; `ids`, by key, for people who were new when the nouns were made."""
+    instant = bulk.binder(tx)
+    rows = (
+        (
+            one.subscriber.id or ids[suppressions.key_of(one.subscriber.address)],
+            one.newsletter,
+            one.standing.value,
+            instant(one.since),
+            None if one.paused_until is None else instant(one.paused_until),
+        )
+        for one in new
+    )
+    bulk.insert(tx, subscriptions, ("subscriber_id", "newsletter", "standing", "since", "paused_until"), rows)
 
 
 def put(tx: Tx, changed: Iterable[Subscription], ids: Mapping[str, int] | None = None) -> None:
@@ -300,11 +323,27 @@ def _subscriber(row: Row[Any]) -> Subscriber:
     )
 
 
-def _consent_of(row: Row[Any]) -> Consent | None:
-    if row.consent_act is None:
+def _person(
+    number: int, address: str, name: str, language: str, timezone: str, created: datetime
+) -> Subscriber:
+    return Subscriber(
+        id=number, address=address, name=name, language=language, timezone=timezone, created=created
+    )
+
+
+def _consent_of(one: Subscription, *told: Any) -> Consent | None:
+    at, act, channel, detail, language, form, token, wording = told
+    if act is None:
         return None
     return Consent(
-        subscriber_id=row.subscriber_id,
-        newsletter=row.newsletter,
-        **{name: getattr(row, f"consent_{name}") for name in ("at", "act", "channel", "detail", "wording")},
+        subscriber_id=one.subscriber.id,
+        at=at,
+        act=act,
+        newsletter=one.newsletter,
+        channel=channel,
+        detail=detail,
+        wording=wording or "",
+        language=language,
+        form=form,
+        token=token,
     )

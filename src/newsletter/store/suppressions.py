@@ -7,10 +7,9 @@ against who has the whole store.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from newsletter.model import SuppressionReason
-from newsletter.store import meta
+from newsletter.store import bulk, meta
 from newsletter.store.engine import Tx
 from newsletter.store.schema import suppressions
 
@@ -48,7 +47,7 @@ def find(tx: Tx, keys: Collection[str]) -> dict[str, Suppression]:
     if not secret or not keys:
         return {}
     hashes = {_hash(secret, key): key for key in keys}
-    rows = tx.execute(select(suppressions).where(suppressions.c.address_hash.in_(list(hashes))))
+    rows = tx.execute(select(suppressions).where(bulk.among(tx, suppressions.c.address_hash, hashes)))
     return {
         hashes[row.address_hash]: Suppression(
             address=row.address or "", reason=row.reason, at=row.at, note=row.note
@@ -62,10 +61,7 @@ def put(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note:
 
     Erasure is stronger: it empties the address and the note of what was there.
     """
-    secret = meta.get(tx, _KEY)
-    if not secret:
-        secret = secrets.token_hex(32)
-        meta.put(tx, _KEY, secret)
+    secret = _secret(tx)
     erasure = reason is SuppressionReason.ERASURE
     values: dict[str, Any] = {
         "address_hash": _hash(secret, key_of(address)),
@@ -94,6 +90,19 @@ def lift(tx: Tx, address: str) -> bool:
     return bool(tx.execute(statement).rowcount)
 
 
+def put_many(tx: Tx, given: Iterable[Suppression]) -> None:
+    """Suppress addresses of which none is suppressed, and none belongs to anybody who is stored."""
+    many = list(given)
+    if not many:
+        return
+    secret, instant = _secret(tx), bulk.binder(tx)
+    rows = (
+        (_hash(secret, key_of(one.address)), one.address, one.reason.value, instant(one.at), one.note)
+        for one in many
+    )
+    bulk.insert(tx, suppressions, ("address_hash", "address", "reason", "at", "note"), rows)
+
+
 def every(tx: Tx) -> Iterator[Suppression]:
     """Give every suppression whose address is still known, in the order of time."""
     query = (
@@ -106,5 +115,13 @@ def every(tx: Tx) -> Iterator[Suppression]:
         yield Suppression(address=row.address, reason=row.reason, at=row.at, note=row.note)
 
 
+def _secret(tx: Tx) -> str:
+    secret = meta.get(tx, _KEY)
+    if not secret:
+        secret = secrets.token_hex(32)
+        meta.put(tx, _KEY, secret)
+    return secret
+
+
 def _hash(secret: str, key: str) -> str:
-    return hmac.new(bytes.fromhex(secret), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(bytes.fromhex(secret), key.encode(), "sha256").hex()

@@ -1,22 +1,19 @@
 """Subscribers and their subscriptions: adding, importing, exporting, leaving, coming back, erasing.
 
-    CSV file > table (lines to rows, pure) > exchange (rows to standings) > store > export > CSV file
+    CSV file > table, formats (lines to rows) > deciding (rows to standings) > exchange > store > export > CSV file
     link > standing (tokens to standings) > store
 
 Nobody who unsubscribed or is suppressed is ever brought back but by their own act.
 """
 
 from newsletter.subscriptions.address import normalise
-from newsletter.subscriptions.exchange import (
-    ImportLine,
-    ImportReport,
-    LineOutcome,
-    add,
-    import_csv,
-)
+from newsletter.subscriptions.deciding import LineOutcome
+from newsletter.subscriptions.exchange import ImportLine, ImportReport, Options, add, import_csv
 from newsletter.subscriptions.export import export_csv
 from newsletter.subscriptions.feeds import feed_address, feed_holds, feed_readers, own_feed
+from newsletter.subscriptions.formats import FORMATS
 from newsletter.subscriptions.people import Record, forget, listed, show, suppress, verify
+from newsletter.subscriptions.proof import check_proof, proof
 from newsletter.subscriptions.standing import (
     Change,
     Wish,
@@ -27,16 +24,21 @@ from newsletter.subscriptions.standing import (
     subject,
     unsubscribe,
 )
+from newsletter.subscriptions.table import OWN
 
 __all__ = [
+    "FORMATS",
+    "OWN",
     "Change",
     "ImportLine",
     "ImportReport",
     "LineOutcome",
+    "Options",
     "Record",
     "Wish",
     "add",
     "ask",
+    "check_proof",
     "export_csv",
     "feed_address",
     "feed_holds",
@@ -48,6 +50,7 @@ __all__ = [
     "normalise",
     "own_feed",
     "preferences",
+    "proof",
     "resubscribe",
     "show",
     "subject",

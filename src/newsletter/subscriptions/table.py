@@ -1,8 +1,8 @@
-"""Our CSV format: one line a person and standing; pure, from bytes to rows and back.
+"""CSV: from bytes to rows and back; pure. Our own format is one line a person and newsletter.
 
-UTF-8, a BOM or not, `,` or `;`, LF or CRLF. A line is read by itself, so that a wrong one spoils no other; a cell
-therefore holds no line break. Cells that a spreadsheet would run as a formula get a `'` before them, which reading
-takes away again.
+UTF-8, a BOM or not, `,` or `;`, LF or CRLF. A line is read by itself, so that a wrong one spoils no other; only a
+quoted cell that is closed some lines later joins them. Cells that a spreadsheet would run as a formula get a `'`
+before them, which reading takes away again.
 """
 
 from __future__ import annotations
@@ -11,15 +11,29 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 from newsletter.errors import InputError
 from newsletter.model import Standing
 from newsletter.subscriptions.address import name_of, normalise, unseen
+from newsletter.subscriptions.formats import FORMATS, IP, NOTE, TAGS, TOLD, Format, recognise
+from newsletter.subscriptions.row import (
+    Refused,
+    Row,
+    instant_of,
+    language_of,
+    newsletters_of,
+    reason_of,
+    said,
+    standing_of,
+    timezone_of,
+    wording_of,
+)
 
+OWN = "newsletter"  # the name of our own format
 COLUMNS = (
     "email",
     "name",
@@ -27,68 +41,63 @@ COLUMNS = (
     "language",
     "timezone",
     "status",
+    "since",
+    "reason",
     "consent_at",
     "consent_source",
+    "consent_wording",
+    "consent_language",
     "paused_until",
 )
 LONGEST_LINE = 16_384  # bytes
-AGREED = "agreed "  # how the consent ledger tells an imported consent: `agreed INSTANT: SOURCE`
-#: What other programs call a standing.
-_STATUSES = {one.value: one for one in Standing} | {
-    "": Standing.ACTIVE,
-    "subscribed": Standing.ACTIVE,
-    "cleaned": Standing.SUPPRESSED,
-    "bounced": Standing.SUPPRESSED,
-    "complained": Standing.SUPPRESSED,
-}
+_MOST_JOINED = 200  # lines that one quoted cell may reach over
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _REMEDY = f"The columns are {', '.join(COLUMNS)}; email alone is needed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What one line says of one person. An empty value says nothing."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first line says: the columns, what stands between them, and whose export it is (None: ours)."""
 
-    line: int
-    address: str
-    name: str = ""
-    newsletters: tuple[str, ...] = ()
-    language: str = ""
-    timezone: str = ""
-    standing: Standing = Standing.ACTIVE
-    consent_at: datetime | None = None
-    consent_source: str = ""
-    paused_until: datetime | None = None
+    columns: tuple[str, ...]
+    delimiter: str
+    format: Format | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """A line that is not a row, and why."""
-
-    line: int
-    address: str
-    why: str
-
-
-def read(lines: Iterable[bytes], *, where: str) -> Iterator[Row | Refused]:
+def read(lines: Iterable[bytes], *, where: str, program: str = "") -> Iterator[Row | Refused]:
     """Give a row or a refusal for each line after the header, blank ones left out.
 
-    Raises InputError when the header is not ours; `where` names the file.
+    Raises InputError when the header is neither ours nor one that another program exports, or not that of the
+    `program` that is asked for; `where` names the file.
     """
+    return read_with(lines, where=where, program=program)[1]
+
+
+def read_with(
+    lines: Iterable[bytes], *, where: str, program: str = ""
+) -> tuple[Header, Iterator[Row | Refused]]:
+    """Do the same, and return the header too."""
     numbered = enumerate(lines, start=1)
     _, first = next(numbered, (0, b""))
-    columns, delimiter = _header(first, where)
-    for number, line in numbered:
+    header = _header(first, where, program)
+    return header, _rows(numbered, header)
+
+
+def _rows(numbered: Iterator[tuple[int, bytes]], header: Header) -> Iterator[Row | Refused]:
+    there = frozenset(header.columns)
+    theirs = header.format
+    for number, line in _joined(numbered, header):
         if not line.strip(b"\r\n\t ,;"):
             continue
-        cells: dict[str, str] = {}
+        cells: Mapping[str, str] = {}
         try:
-            cells = _cells(line, columns, delimiter)
+            cells = _cells(line, header)
+            if theirs is not None:
+                cells = theirs.read(cells, there)
             yield _row(number, cells)
         except InputError as e:
-            shown = cells.get("email", "")
+            shown = cells.get("email", "") or cells.get("email address", "") or cells.get("email_address", "")
             yield Refused(line=number, address="" if unseen(shown) else shown[:254], why=str(e))
 
 
@@ -101,33 +110,78 @@ def lines_of(stream: io.BufferedIOBase) -> Iterator[bytes]:
         yield line
 
 
-def write(rows: Iterable[Row]) -> Iterator[str]:
-    """Give the lines of a file that `read` reads back, the header first."""
+def _joined(numbered: Iterator[tuple[int, bytes]], header: Header) -> Iterator[tuple[int, bytes]]:
+    """Join the lines of a quoted cell, where that gives as many cells as the header has; else leave them alone."""
+    ahead: deque[tuple[int, bytes]] = deque()
+    while one := ahead.popleft() if ahead else next(numbered, None):
+        number, line = one
+        if line.count(b'"') % 2 == 0:
+            yield one
+            continue
+        taken, whole = 0, line
+        while whole.count(b'"') % 2 and taken < _MOST_JOINED and len(whole) <= LONGEST_LINE:
+            if taken == len(ahead):
+                more = next(numbered, None)
+                if more is None:
+                    break
+                ahead.append(more)
+            whole += ahead[taken][1]
+            taken += 1
+        if _is_record(whole, header):
+            for _ in range(taken):
+                ahead.popleft()
+            yield number, whole
+        else:
+            yield one
+
+
+def _is_record(line: bytes, header: Header) -> bool:
+    try:
+        return len(_split(line.decode(), header.delimiter)) == len(header.columns)
+    except (InputError, UnicodeDecodeError):
+        return False
+
+
+# Writing
+
+
+def write(rows: Iterable[Row], *, program: str = OWN, standing: Standing | None = None) -> Iterator[str]:
+    """Give the lines of a file that `read` reads back, the header first; `standing` is that of all rows."""
+    theirs = None if program == OWN else FORMATS[program]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    columns: Sequence[str] = COLUMNS if theirs is None else theirs.columns
+    if theirs is not None and theirs.also and standing is not None and standing in theirs.also:
+        columns = (*columns, theirs.also[standing])
+    writer.writerow(columns)
     yield _taken(buffer)
     for row in rows:
-        writer.writerow(
-            neutralise(cell)
-            for cell in (
-                row.address,
-                row.name,
-                " ".join(row.newsletters),
-                row.language,
-                row.timezone,
-                row.standing.value,
-                _instant_text(row.consent_at),
-                row.consent_source,
-                _instant_text(row.paused_until),
-            )
-        )
+        cells = _own_cells(row) if theirs is None else theirs.write(row)[: len(columns)]
+        writer.writerow([neutralise(cell) if cell else "" for cell in cells])
         yield _taken(buffer)
+
+
+def _own_cells(row: Row) -> Sequence[str]:
+    return (
+        row.address,
+        row.name,
+        " ".join(row.newsletters),
+        row.language,
+        row.timezone,
+        row.standing.value,
+        _instant_text(row.since),
+        row.reason.value if row.standing is Standing.SUPPRESSED else "",
+        _instant_text(row.consent_at),
+        row.consent_source,
+        row.consent_wording,
+        row.consent_language,
+        _instant_text(row.paused_until),
+    )
 
 
 def neutralise(cell: str) -> str:
     """Put a `'` before what a spreadsheet would run as a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    return f"'{cell}" if cell[:1] in "'=+-@\t\r" and _FORMULA.match(cell) else cell
 
 
 def _plain(cell: str) -> str:
@@ -145,7 +199,10 @@ def _instant_text(value: datetime | None) -> str:
     return "" if value is None else value.astimezone(UTC).isoformat()
 
 
-def _header(line: bytes, where: str) -> tuple[list[str], str]:
+# Reading
+
+
+def _header(line: bytes, where: str, program: str) -> Header:
     if line.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError("the file is UTF-16", where=where, remedy="Save it as CSV in UTF-8")
     try:
@@ -153,7 +210,22 @@ def _header(line: bytes, where: str) -> tuple[list[str], str]:
     except UnicodeDecodeError as e:
         raise InputError("the file is not UTF-8 text", where=where, remedy="Save it as CSV in UTF-8") from e
     delimiter = ";" if text.count(";") > text.count(",") else ","
-    columns = [name.strip().lower() for name in _split(text, delimiter)]
+    columns = tuple(name.strip().lower() for name in _split(text, delimiter))
+    ours = set(columns) <= set(COLUMNS) and "email" in columns
+    theirs = FORMATS.get(program) or (None if ours or program == OWN else recognise(columns))
+    if theirs is None:
+        _check_own(columns, where)
+    elif program and not any(known <= set(columns) for known in theirs.known_by):
+        wanted = " or ".join(", ".join(sorted(known)) for known in theirs.known_by)
+        raise InputError(
+            f"the file has no column of a {theirs.title} export",
+            where=f"{where}:1",
+            remedy=f"Expected: {wanted}",
+        )
+    return Header(columns, delimiter, theirs)
+
+
+def _check_own(columns: Sequence[str], where: str) -> None:
     for name in columns:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, 1, 0.5)
@@ -163,7 +235,6 @@ def _header(line: bytes, where: str) -> tuple[list[str], str]:
             raise InputError(f"the column {name} stands there twice", where=f"{where}:1", remedy=_REMEDY)
     if "email" not in columns:
         raise InputError("the column email is missing", where=f"{where}:1", remedy=_REMEDY)
-    return columns, delimiter
 
 
 def _split(text: str, delimiter: str) -> list[str]:
@@ -173,78 +244,46 @@ def _split(text: str, delimiter: str) -> list[str]:
         raise InputError(f"the line cannot be cut into cells: {e}", remedy="Mend its quotes") from e
 
 
-def _cells(line: bytes, columns: list[str], delimiter: str) -> dict[str, str]:
+def _cells(line: bytes, header: Header) -> dict[str, str]:
     if len(line) > LONGEST_LINE:
         raise InputError(f"the line is longer than {LONGEST_LINE} bytes", remedy="Shorten it")
     try:
         text = line.decode()
     except UnicodeDecodeError as e:
         raise InputError("the line is not UTF-8 text", remedy="Save the file as CSV in UTF-8") from e
-    cells = _split(text, delimiter)
+    columns, delimiter = header.columns, header.delimiter
+    cells = _split(text, delimiter) if '"' in text else text.rstrip("\r\n").split(delimiter)
     if len(cells) > len(columns) and any(cells[len(columns) :]):
         raise InputError(
             f"the line has {len(cells)} cells, the header {len(columns)}",
             remedy="Quote cells with delimiters",
         )
-    return {name: _plain(cell.strip(" ")) for name, cell in zip(columns, cells, strict=False) if cell}
+    if "'" in text:
+        cells = [_plain(cell.strip(" ")) for cell in cells]
+    return {name: cell.strip(" ") for name, cell in zip(columns, cells, strict=False) if cell}
 
 
-def _row(number: int, cells: dict[str, str]) -> Row:
+def _row(number: int, cells: Mapping[str, str]) -> Row:
     get = cells.get
+    status = get("status", "")
+    tags = get(TAGS)
     return Row(
         line=number,
         address=normalise(get("email", "")),
         name=name_of(get("name", "")),
-        newsletters=tuple(dict.fromkeys(re.findall(r"[^\s,;|]+", get("newsletters", "")))),
+        newsletters=newsletters_of(get("newsletters", "")),
         language=language_of(get("language", "")),
         timezone=timezone_of(get("timezone", "")),
-        standing=_standing(get("status", "")),
-        consent_at=_instant(get("consent_at", ""), "consent_at"),
-        consent_source=_said(get("consent_source", "")),
-        paused_until=_instant(get("paused_until", ""), "paused_until"),
+        standing=standing_of(status),
+        since=instant_of(get("since", ""), "since"),
+        reason=reason_of(get("reason", ""), status),
+        consent_at=instant_of(get("consent_at", ""), "consent_at"),
+        consent_source=said(get("consent_source", "")),
+        consent_wording=wording_of(get("consent_wording", "")),
+        consent_language=language_of(get("consent_language", "")),
+        paused_until=instant_of(get("paused_until", ""), "paused_until"),
+        tags=tuple(filter(None, tags.split("\n"))) if tags else (),
+        told=said(get(TOLD, ""), "what it says of the consent"),
+        note=get(NOTE, ""),
+        ip=get(IP, ""),
     )
-
-
-def _standing(word: str) -> Standing:
-    standing = _STATUSES.get(word.lower())
-    if standing is None:
-        near = difflib.get_close_matches(word.lower(), [*Standing], 1)
-        known = ", ".join(Standing)
-        remedy = f"Did you mean {near[0]}?" if near else f"Known: {known}"
-        raise InputError(f"the status {word[:40]!r} is not known", remedy=remedy)
-    return standing
-
-
-def language_of(tag: str) -> str:
-    """Return a language tag (BCP 47), or raise InputError."""
-    if tag and not _LANGUAGE.fullmatch(tag):
-        raise InputError(f"{tag[:40]!r} is not a language tag", remedy="Write one such as en-AU")
-    return tag
-
-
-def timezone_of(name: str) -> str:
-    """Return the name of a time zone, or raise InputError."""
-    try:
-        return name and ZoneInfo(name).key
-    except (KeyError, ValueError, OSError) as e:
-        raise InputError(
-            f"{name[:40]!r} is not an IANA time zone", remedy="Write one such as Europe/Brussels"
-        ) from e
-
-
-def _instant(text: str, column: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        value = datetime.fromisoformat(text)
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError) as e:
-        raise InputError(
-            f"{column} {text[:40]!r} is not a date", remedy="Write 2026-11-23 or 2026-11-23T09:30:00+01:00"
-        ) from e
-
-
-def _said(text: str) -> str:
-    if unseen(text) or len(text) > 1000:
-        raise InputError("consent_source is not one short line of text", remedy="Shorten it")
-    return text
