@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -47,10 +48,6 @@ from newsletter.transports import transport_factory
 log = logging.getLogger(__name__)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Publisher:
     """One open publication; closed once, usable from several threads."""
 
@@ -74,8 +71,6 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    # Posts
 
     def gather(self, *, now: datetime, only: str | None = None, dry_run: bool = False) -> list[GatherReport]:
         """Read the sources into the store."""
@@ -248,7 +243,7 @@ class Publisher:
                     released_at=issue.released_at,
                     expires_at=expires_at,
                 ),
-                clock=_now,
+                clock=partial(datetime.now, UTC),
                 progress=progress,
                 stop=stop,
             )

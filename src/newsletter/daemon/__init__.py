@@ -13,22 +13,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from newsletter.bounces import LmtpServer
+from newsletter.daemon.works import Overdue, Works
 from newsletter.errors import LeaseLost, NewsletterError
-from newsletter.model import Account, GatherReport, Issue, IssueState, Slot, SlotState
+from newsletter.model import Account, Issue, IssueState, Slot, SlotState
 from newsletter.web.server import until_signalled
-
-if TYPE_CHECKING:
-    from newsletter.config import Config, NewsletterConfig
-    from newsletter.schedule import Decision
-    from newsletter.store import Store
 
 TICK = timedelta(seconds=5)
 FIRST_RETRY = timedelta(seconds=10)
@@ -38,66 +34,6 @@ SWEEP = timedelta(hours=1)  # between looks at the ledger for mailboxes that sta
 DRAIN = 0.8  # seconds that running stages have to end; what is cut off is taken up at the next start
 
 log = logging.getLogger(__name__)
-
-
-class Composed(Protocol):
-    """What composing a slot came to."""
-
-    @property
-    def issue(self) -> Issue | None: ...
-    @property
-    def state(self) -> SlotState: ...
-    @property
-    def note(self) -> str: ...
-    @property
-    def fresh(self) -> bool: ...
-
-
-class Overdue(Protocol):
-    """A slot that passed some time ago and whose issue did not go."""
-
-    @property
-    def slot(self) -> Slot: ...
-    @property
-    def why(self) -> str: ...
-
-
-class Taken(Protocol):
-    """What came of the mailboxes."""
-
-    @property
-    def new(self) -> int: ...
-    @property
-    def forged(self) -> int: ...
-
-
-class Bounces(Protocol):
-    """Where bounces and complaints are taken."""
-
-    def take(self, raw: bytes, *, now: datetime, envelope: Sequence[str]) -> object: ...
-    def read(self, *, now: datetime, stop: Callable[[], bool]) -> Taken: ...
-    def sweep(self, *, now: datetime) -> Sequence[object]: ...
-
-
-class Works(Protocol):
-    """What the daemon needs of the publisher."""
-
-    config: Config
-    store: Store
-
-    def gather(self, *, now: datetime) -> Sequence[GatherReport]: ...
-    def publish(self, *, now: datetime) -> object: ...
-    def newsletters(self) -> Sequence[NewsletterConfig]: ...
-    def slot_decision(self, newsletter: str, *, now: datetime) -> Decision: ...
-    def settle_slot(self, slot: Slot, state: SlotState, *, note: str, now: datetime) -> object: ...
-    def compose(self, newsletter: str, slot: Slot, *, now: datetime) -> Composed: ...
-    def end_pauses(self, *, now: datetime) -> Sequence[Issue]: ...
-    def open_issues(self) -> Sequence[Issue]: ...
-    def overdue(self, newsletter: str, *, now: datetime) -> Overdue | None: ...
-    def bounces(self) -> Bounces: ...
-    def expire(self, *, now: datetime) -> None: ...
-    def release(self, issue_id: int, *, now: datetime) -> Account: ...
-    def deliver(self, issue_id: int, *, stop: threading.Event) -> Account: ...
 
 
 def back_off(failures: int) -> timedelta:
