@@ -29,9 +29,9 @@ def insert(tx: Tx, table: Table, names: Sequence[str], rows: Iterable[tuple[Any,
 
 
 def make_room(tx: Tx) -> None:
-    """Let SQLite hold 48 MB of pages on this connection: rows by address lie all over the file."""
+    """Let SQLite hold 32 MB of pages on this connection: rows by address lie all over the file."""
     if tx.dialect.name == "sqlite":
-        tx.exec_driver_sql("PRAGMA cache_size = -48000").close()
+        tx.exec_driver_sql("PRAGMA cache_size = -32000").close()
 
 
 def next_ids(tx: Tx, table: Table, count: int) -> Sequence[int]:

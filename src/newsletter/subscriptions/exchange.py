@@ -212,7 +212,7 @@ def _write(tx: Tx, batch: Batch, terms: Terms) -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Leave garbage to the counting of references: rows make no cycles, and looking for some takes a tenth."""
+    """Collect cycles once a batch only: rows make none, and looking for some all the time takes a tenth."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -225,6 +225,8 @@ def _uncollected() -> Iterator[None]:
 def _batches(rows: Iterator[Row | Refused]) -> Iterator[list[Row | Refused]]:
     while batch := list(islice(rows, _BATCH)):
         yield batch
+        batch.clear()
+        gc.collect()
 
 
 def terms_of(
