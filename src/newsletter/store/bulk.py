@@ -14,7 +14,7 @@ from newsletter.store.columns import bind_instant
 from newsletter.store.engine import Tx
 
 
-def insert(tx: Tx, table: Table, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def insert(tx: Tx, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     """Insert rows: by COPY on PostgreSQL, by one prepared statement on SQLite. Instants come from `binder`."""
     columns = ", ".join(names)
     if tx.dialect.name == "postgresql":
@@ -22,16 +22,16 @@ def insert(tx: Tx, table: Table, names: Sequence[str], rows: Iterable[Sequence[A
         with tx.connection.cursor() as cursor, cursor.copy(copying) as copy:  # type: ignore[attr-defined]  # psycopg's
             for row in rows:
                 copy.write_row(row)
-    elif many := list(map(tuple, rows)):
+    elif many := list(rows):
         marks = ", ".join("?" * len(names))
         statement = f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"  # noqa: S608  # our own names
         tx.exec_driver_sql(statement, many)
 
 
 def make_room(tx: Tx) -> None:
-    """Let SQLite hold 48 MB of pages on this connection: rows by address lie all over the file."""
+    """Let SQLite hold 32 MB of pages on this connection: rows by address lie all over the file."""
     if tx.dialect.name == "sqlite":
-        tx.exec_driver_sql("PRAGMA cache_size = -48000").close()
+        tx.exec_driver_sql("PRAGMA cache_size = -32000").close()
 
 
 def next_ids(tx: Tx, table: Table, count: int) -> Sequence[int]:
