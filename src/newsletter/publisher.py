@@ -85,8 +85,6 @@ class Publisher:
             log.error("what changed is not announced yet: %s", e)
         return report
 
-    # Issues
-
     def newsletters(self) -> tuple[NewsletterConfig, ...]:
         """Return the configured newsletters."""
         return self.config.newsletters
