@@ -122,7 +122,7 @@ def test_everything_is_published(store: Store, config: Config) -> None:
     ]
     for path, (data, _) in files.items():
         if path.startswith("feeds/") and path.endswith((".xml", ".json", ".opml")):
-            assert check_file(data, path) == []
+            assert [one for one in check_file(data, path) if one.error] == [], "advice apart"
         if path.endswith(".gz"):
             assert gzip.decompress(data) == files[path.removesuffix(".gz")][0]
     outline = etree.fromstring(files["feeds/feeds.opml"][0])
