@@ -142,7 +142,7 @@ def test_a_store_of_before_keeps_its_chain(sqlite_url: str) -> None:
                 "DROP TABLE wordings",
                 "DROP TABLE consent_ips",
                 *(f"ALTER TABLE consents DROP COLUMN {c}" for c in ("language", "form", "token", "ip_seal")),
-                "UPDATE alembic_version SET version_num = '0002'",
+                "UPDATE alembic_version SET version_num = '0006'",
             ):
                 tx.execute(text(statement))
     with open_store(sqlite_url) as store, store.read() as tx:

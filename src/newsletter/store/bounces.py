@@ -25,7 +25,7 @@ from newsletter.model import (
     Subscription,
 )
 from newsletter.store import consents, subscribers, suppressions
-from newsletter.store.deliveries import delivery_of, line_of
+from newsletter.store.deliveries import ROW, delivery_of, line_of
 from newsletter.store.engine import Tx
 from newsletter.store.schema import attempts, bounces, deliveries, issue_revisions, issues
 
@@ -92,9 +92,7 @@ def of(tx: Tx, subscriber_id: int) -> list[Bounce]:
 
 def delivery(tx: Tx, issue_id: int, subscriber_id: int) -> Delivery | None:
     """Return one row of the ledger."""
-    query = select(deliveries).where(
-        deliveries.c.issue_id == issue_id, deliveries.c.subscriber_id == subscriber_id
-    )
+    query = select(*ROW).where(deliveries.c.issue_id == issue_id, deliveries.c.subscriber_id == subscriber_id)
     row = tx.execute(query).one_or_none()
     return None if row is None else delivery_of(row)
 
@@ -104,7 +102,7 @@ def deliveries_before(
 ) -> list[tuple[Delivery, datetime]]:
     """Return a person's rows of the ledger up to an issue, the newest first, and when each changed."""
     query = (
-        select(deliveries)
+        select(*ROW, deliveries.c.changed_at)
         .where(deliveries.c.subscriber_id == subscriber_id, deliveries.c.issue_id <= issue_id)
         .order_by(deliveries.c.issue_id.desc())
         .limit(limit)
@@ -135,7 +133,7 @@ def settle_doubt(tx: Tx, delivery: Delivery, said: str, *, now: datetime) -> boo
 def given_up(tx: Tx, *, since: datetime) -> list[Delivery]:
     """Return who was given up in the issues that were finished since an instant."""
     query = (
-        select(deliveries)
+        select(*ROW)
         .join(issues, issues.c.id == deliveries.c.issue_id)
         .where(
             issues.c.finished_at >= since,

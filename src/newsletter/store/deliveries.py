@@ -151,7 +151,7 @@ _FREEZE = text(
 def due(tx: Tx, issue_id: int, *, after: int, now: datetime, limit: int) -> list[Delivery]:
     """Return deliveries that may be tried now, in the order of subscribers behind `after`."""
     query = (
-        select(*_ROW)
+        select(*ROW)
         .where(
             deliveries.c.issue_id == issue_id,
             deliveries.c.subscriber_id > after,
@@ -203,7 +203,7 @@ def account(tx: Tx, issue_id: int) -> Account:
 
 def listed(tx: Tx, issue_id: int) -> Iterator[Delivery]:
     """Give every delivery of an issue, in the order of subscribers."""
-    query = select(*_ROW).where(deliveries.c.issue_id == issue_id).order_by(deliveries.c.subscriber_id)
+    query = select(*ROW).where(deliveries.c.issue_id == issue_id).order_by(deliveries.c.subscriber_id)
     return (delivery_of(row) for row in tx.execute(query))
 
 
@@ -277,7 +277,7 @@ def attempt_of(row: Row[Any]) -> Attempt:
     return Attempt(**{name: getattr(row, name) for name in _SAID})
 
 
-_ROW = (
+ROW = (
     deliveries.c.subscriber_id,
     deliveries.c.address,
     deliveries.c.name,
@@ -296,10 +296,10 @@ _ROW = (
 
 
 def delivery_of(row: Row[*tuple[Any, ...]]) -> Delivery:
-    """Make a noun of a row of `_ROW`."""
+    """Make a noun of a row that begins with `ROW`."""
     values = tuple(row)
     number, address, name, language, timezone, since, revision, *rest = values
-    issue_id, state, attempts, not_before, reason, presumed, epoch = rest
+    issue_id, state, attempts, not_before, reason, presumed, epoch = rest[:7]
     return Delivery(
         reader=Reader(
             subscriber_id=number,
