@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from newsletter.websub.topics import TYPES as FEED_TYPES
+
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -27,16 +29,11 @@ TYPES = {
     ".pdf": "application/pdf",
     ".mp3": "audio/mpeg",
 }
-FEEDS = {
-    "atom.xml": "application/atom+xml; charset=utf-8",
-    "rss.xml": "application/rss+xml; charset=utf-8",
-    "feed.json": "application/feed+json; charset=utf-8",
-}
 #: How files beside a file are named that hold it compressed.
 SUFFIXES = {"br": ".br", "gzip": ".gz", "identity": ""}
 FEED_CACHING = "public, max-age=1800"
 _ARCHIVE = re.compile(r"[0-9]{4}-[0-9]{2}\.xml")  # of a month, in Atom
-_FEED_PATH = re.compile(rf"feeds/(?:[^/\0]+/)*(?:{'|'.join(map(re.escape, FEEDS))})")
+_FEED_PATH = re.compile(rf"feeds/(?:[^/\0]+/)*(?:{'|'.join(map(re.escape, FEED_TYPES))})")
 
 
 def is_feed(path: str) -> bool:
@@ -59,8 +56,8 @@ def inside(folder: Path, name: str) -> Path | None:
 def type_of(name: str) -> str:
     """Return the media type of a file by its name."""
     if _ARCHIVE.fullmatch(name):
-        return FEEDS["atom.xml"]
-    return FEEDS.get(name) or TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
+        return FEED_TYPES["atom.xml"]
+    return FEED_TYPES.get(name) or TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
 
 
 def caching(name: str) -> str:

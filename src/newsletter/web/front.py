@@ -13,17 +13,17 @@ from newsletter.checks.reading import BadDocument
 from newsletter.config import Config
 from newsletter.store import Store
 from newsletter.web.conditions import tags, unchanged
-from newsletter.web.files import FEEDS
 from newsletter.web.guard import headers_of, origin_of
 from newsletter.web.limits import Limits
 from newsletter.web.shelf import Answer, Form, Kept, Shelf, head
 from newsletter.web.tally import Tally
+from newsletter.websub.topics import TYPES as FEED_TYPES
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 _PIECEMEAL = b"a-im"
 _SLOW = frozenset((b"content-length", b"transfer-encoding", b"upgrade", b"expect"))
-_NAMES = tuple(f"/{name}".encode() for name in FEEDS)
+_NAMES = tuple(f"/{name}".encode() for name in FEED_TYPES)
 _MOST_DELTAS = 64
 
 

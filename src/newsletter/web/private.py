@@ -15,9 +15,9 @@ from newsletter.config import Config
 from newsletter.store import Store
 from newsletter.web.conditions import IDENTITY, codings, unchanged
 from newsletter.web.drawing import Drawing
-from newsletter.web.files import FEEDS
 from newsletter.web.front import Front
 from newsletter.web.shelf import Kept
+from newsletter.websub.topics import TYPES as FEED_TYPES
 
 PUBLISHED = "feeds/atom.xml"
 CACHING = "private, max-age=1800"
@@ -69,7 +69,7 @@ class Private:
         asked, since = (request.headers.get(name) for name in ("if-none-match", "if-modified-since"))
         if unchanged(asked, since, headers["etag"], kept.modified):
             return Response(status_code=304, headers=headers)
-        headers["content-type"] = FEEDS["atom.xml"]
+        headers["content-type"] = FEED_TYPES["atom.xml"]
         if zipped:
             headers["content-encoding"] = "gzip"
             body = gzip.compress(body, 6, mtime=0)
