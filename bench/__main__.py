@@ -1,8 +1,7 @@
-"""Run every benchmark and write docs/performance.md; what takes too long for that runs by an option.
+"""Run benchmarks and write what they measured into docs/performance.md, each its own part of the page.
 
-`python -m bench` runs all, `python -m bench NAME …` some and writes nothing; `python -m bench delivery --million` and
-`python -m bench subscribers --million` measure a million readers and write their own parts of the page, which the
-others leave as they are; so does `python -m bench bounces`, which needs a folder of real bounces.
+`python -m bench` runs all that take minutes, `python -m bench NAME …` some. `delivery --million` and
+`subscribers --million` measure a million readers; `bounces` needs a folder of real bounces. These are run apart.
 """
 
 from __future__ import annotations
@@ -10,79 +9,60 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import bench
 from bench.harness import ROOT, Figure, machine
 
 PAGE = ROOT / "docs" / "performance.md"
-FIGURES = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
 #: What is measured with a million, by name: its title.
 MILLIONS = {"delivery": "A million readers", "subscribers": "A million rows of subscribers"}
-BOUNCES = "<!-- bounces: written by `python -m bench bounces` -->", "<!-- end of bounces -->"
-OTHERS = ("bounces", "harness", "sink", "__main__")
+NOT_ALONE = ("harness", "sink", "__main__")
+APART = ("bounces",)
 
 
-def section(name: str, title: str, figures: list[Figure]) -> list[str]:
-    """Return one benchmark's table."""
-    lines = [f"## {title}", "", f"`python -m bench {name}`", "", "| what | ours | peer | ratio | goal |"]
-    lines.append("|---|---|---|---|---|")
-    lines += [f"| {f.what} | {f.ours} | {f.peer} | {f.ratio} | {f.goal} |" for f in figures]
-    return [*lines, ""]
-
-
-def measured() -> list[str]:
-    """Say when and on what."""
-    return [
+def part(command: str, title: str, figures: list[Figure]) -> str:
+    """Return one benchmark's part of the page: when and on what it was measured, and its table."""
+    lines = [
+        f"## {title}",
         "",
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}, Python {sys.version.split()[0]}.",
+        f"`python -m bench {command}`, {datetime.now(UTC):%Y-%m-%d}: {machine()}, Python {sys.version.split()[0]}.",
         "",
+        "| what | ours | peer | ratio | goal |",
+        "|---|---|---|---|---|",
+        *(f"| {f.what} | {f.ours} | {f.peer} | {f.ratio} | {f.goal} |" for f in figures),
     ]
+    return "\n".join(lines)
 
 
-def write(marks: tuple[str, str], lines: Sequence[str]) -> None:
-    """Put these lines between two marks of the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(marks[0])
-    _, end, after = rest.partition(marks[1])
-    assert begin, marks
-    assert end, marks
-    PAGE.write_text("\n".join((before + begin, *lines, end + after)), encoding="utf-8")
+def write(command: str, text: str) -> None:
+    """Put a part in the place of the one before, or at the end of the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    begin, end = f"<!-- written by `python -m bench {command}` -->\n", f"\n<!-- end of {command} -->\n"
+    before, found, rest = page.partition(begin)
+    after = rest.partition(end)[2] if found else ""
+    gap = "" if found else "\n"
+    PAGE.write_text(f"{before}{gap}{begin}{text}{end}{after}", encoding="utf-8")
 
 
-def million_marks(name: str) -> tuple[str, str]:
-    """Return the marks of the part of the page that `NAME --million` writes."""
-    end = "<!-- end of million -->" if name == "delivery" else f"<!-- end of {name} million -->"
-    return f"<!-- million: written by `python -m bench {name} --million` -->", end
+def run(name: str, *, million: bool = False) -> None:
+    """Run one benchmark, show its table and write it."""
+    module = importlib.import_module(f"bench.{name}")
+    title = MILLIONS[name] if million else (module.__doc__ or name).split("\n")[0].rstrip(".")
+    command = f"{name} --million" if million else name
+    text = part(command, title, module.million() if million else module.figures())
+    print(text, end="\n\n", flush=True)
+    write(command, text)
 
 
 def main(arguments: list[str]) -> None:
-    """Run the named benchmarks, or all; write the page only when all ran."""
+    """Run the named benchmarks, or all that are not run apart."""
     if arguments[1:] == ["--million"] and arguments[0] in MILLIONS:
-        name = arguments[0]
-        module = importlib.import_module(f"bench.{name}")
-        lines = section(f"{name} --million", MILLIONS[name], module.million())
-        print("\n".join(lines), flush=True)
-        write(million_marks(name), [*measured(), *lines])
+        run(arguments[0], million=True)
         return
-    if arguments == ["bounces"]:
-        module = importlib.import_module("bench.bounces")
-        lines = section("bounces", "How bounces are judged", module.figures())
-        print("\n".join(lines), flush=True)
-        write(BOUNCES, [*measured(), *lines])
-        return
-    known = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in OTHERS]
-    chosen = arguments or known
-    lines = measured()
-    for name in chosen:
-        module = importlib.import_module(f"bench.{name}")
-        title = (module.__doc__ or name).split("\n")[0].rstrip(".")
-        table = section(name, title, module.figures())
-        print("\n".join(table), flush=True)
-        lines += table
-    if chosen == known:
-        write(FIGURES, lines)
+    known = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in (*NOT_ALONE, *APART)]
+    for name in arguments or known:
+        run(name)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 from bench import sink
 from bench.delivery import ground
@@ -67,14 +68,23 @@ class Case:
     postgres: str = ""
 
 
-def deliver(case: Case) -> Measured:
-    """Lay out, fill and deliver once."""
+class Server(Protocol):
+    """Where a delivery goes: how many messages it has taken so far, and the CPU seconds it used."""
+
+    @property
+    def port(self) -> int: ...
+    def report(self) -> tuple[int, float]: ...
+
+
+def deliver(case: Case, into: Server | None = None) -> Measured:
+    """Lay out, fill and deliver once, into a sink of its own if no server is given."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "publication"
         folder.mkdir()
         offers = sink.CHUNKED if case.chunking else sink.OFFERS
         tls = ground.certificate(Path(name)) if case.tls else None
-        with sink.started(offers, delay=case.delay, tls=tls) as server:
+        started = sink.started(offers, delay=case.delay, tls=tls) if into is None else nullcontext(into)
+        with started as server:
             setting = ground.Setting(
                 port=server.port,
                 dkim=case.dkim,
@@ -89,7 +99,7 @@ def deliver(case: Case) -> Measured:
             return _send(folder, issue_id, server)
 
 
-def _send(folder: Path, issue_id: int, server: sink.Running) -> Measured:
+def _send(folder: Path, issue_id: int, server: Server) -> Measured:
     taken, used = server.report()
     command = [sys.executable, "-m", "bench.delivery.sender", str(folder), str(issue_id)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
