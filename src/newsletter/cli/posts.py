@@ -40,7 +40,7 @@ def _say_report(report: GatherReport) -> None:
         f"{len(report.new)} new",
         f"{len(report.changed)} changed",
         f"{report.unchanged} unchanged",
-        f"{len(report.quarantined)} quarantined",
+        f"{len(report.quarantined)} quarantined" + (f" ({report.ignored} ignored)" if report.ignored else ""),
     ]
     if report.held:
         counts.append(f"{len(report.held)} held until their date")

@@ -280,6 +280,7 @@ class MarkdownSource:
             reason=error.what,
             remedy=error.remedy,
             excerpt=clean_line(lines[number - 1])[:200] if 0 < number <= len(lines) else "",
+            mark=text and hashlib.sha256(f"{error.what}\n{text}".encode()).hexdigest()[:24],
         )
 
     # Content
