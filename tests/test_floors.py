@@ -17,7 +17,18 @@ FLOORS: dict[int, set[str]] = {
     5: {"publisher"},
     4: {"gather", "publish", "issues", "deliver", "readiness", "subscriptions", "websub", "moves", "bounces"}
     | {"quarantine", "illustrate"},
-    3: {"config", "fetch", "store", "sources", "transports", "crew", "pictures", "scaffold", "templating"},
+    3: {
+        "config",
+        "fetch",
+        "store",
+        "sources",
+        "transports",
+        "crew",
+        "pictures",
+        "scaffold",
+        "templating",
+        "watching",
+    },
     2: {"content", "compose", "feeds", "digest", "identity", "pages", "checks", "tokens", "reports"},
     1: {"model"},
     0: {"errors", "schedule", "__init__"},
@@ -37,6 +48,7 @@ HOMES: dict[str, set[str]] = {
     "httpx2": {"fetch"},
     "apscheduler": {"daemon"},
     "aiosmtpd": {"demo"},
+    "watchfiles": {"watching"},
     "click": {"cli"},
     "rich": {"cli"},
 }
