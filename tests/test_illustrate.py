@@ -272,6 +272,21 @@ def test_a_picture_goes_when_no_post_shows_it(site: Site, config: Config, store:
     assert not media.exists() or list(media.iterdir()) == []
 
 
+def test_the_logo_is_published_without_what_is_attached_to_it(
+    publication: PublicationFactory, store: Store
+) -> None:
+    config = publication({"publication": {"logo": "logo.jpg", "logo_alt": "A harbour"}})
+    (config.folder / "logo.jpg").write_bytes(photo(400, 300))
+    publisher = Publisher(config, store)
+    publisher.publish(now=NOW)
+    data = (config.public / "logo.jpg").read_bytes()
+    assert b"camera" in photo(400, 300)
+    assert b"camera" not in data
+    with Pillow.open(io.BytesIO(data)) as picture:
+        assert picture.size == (400, 300)
+    assert publisher.publish(now=NOW).written == ()
+
+
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 
 

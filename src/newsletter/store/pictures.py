@@ -94,13 +94,6 @@ def shown(tx: Tx, seqs: Iterable[int]) -> list[posts.Filed]:
     return [posts.Filed(found[seq], PostState(state), fingerprint) for seq, state, fingerprint in rows]
 
 
-def in_use(tx: Tx) -> set[str]:
-    """Return the names of the copies that posts show, have shown or will; those of withdrawn posts are left out."""
-    kept = select(_POSTS.seq).where(_POSTS.state != PostState.DELETED)
-    rows = tx.execute(select(_IMAGES.small, _IMAGES.large).where(_IMAGES.post_seq.in_(kept)).distinct())
-    return {name for row in rows for name in row if name}
-
-
 def waiting(tx: Tx) -> int:
     """Count the pictures that could not be copied when they were last asked for."""
     return int(tx.scalar(select(func.count()).where(_PICTURES.c.failures > 0)) or 0)
