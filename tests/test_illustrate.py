@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from html import escape, unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -285,6 +290,29 @@ def test_the_logo_is_published_without_what_is_attached_to_it(
     with Pillow.open(io.BytesIO(data)) as picture:
         assert picture.size == (400, 300)
     assert publisher.publish(now=NOW).written == ()
+
+
+def test_ctrl_c_ends_it_at_once_and_the_next_gathering_goes_on(config: Config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        feed(config, first="".join(figure(f"{url}/{n}.jpg") for n in range(10)))
+        command = [sys.executable, "-m", "newsletter", "-p", str(config.folder), "gather"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            silent.settimeout(60)
+            connection, _ = silent.accept()
+            before = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=60)
+            assert time.monotonic() - before < 8, said
+            connection.close()
+        assert process.returncode == 130
+        assert said.strip() == "Stopped."
+    with Publisher.open(config) as publisher:
+        (report,) = publisher.gather(now=NOW)
+        assert (report.new, report.unchanged) == ((), 1)
+        assert "could not be copied" in report.notes[0]
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)

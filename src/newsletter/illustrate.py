@@ -12,7 +12,6 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from html import escape, unescape
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 
 from newsletter import pictures
 from newsletter.config import Config
-from newsletter.errors import FetchError, InputError
+from newsletter.errors import FetchError, InputError, OutsideError
 from newsletter.fetch import FetchRules, fetch, rules_of
 from newsletter.model import GatherReport, Image, Post
 from newsletter.store import Store, posts
@@ -76,17 +75,15 @@ class _Work:
         due = [url for url in urls if url not in have and self._is_due(known.get(url))]
         failed: dict[str, Remote] = {}
         left = 0
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for start in range(0, len(due), _BATCH):
-                batch = due[start : start + _BATCH]
-                if time.monotonic() > until:
-                    left += len(due) - start
-                    break
-                answers = list(pool.map(lambda url: self._get(url, known.get(url), rules), batch))
-                told = [one for one in answers if one is not None]
-                left += len(answers) - len(told)
-                failed.update({one.url: one for one in told if one.failures})
-                self._point(told, {one.url: one.copy for one in told if one.copy}, lacking)
+        for start in range(0, len(due), _BATCH):
+            batch = due[start : start + _BATCH]
+            if time.monotonic() > until:
+                left += len(due) - start
+                break
+            told = self._get_all(batch, known, rules)
+            left += len(batch) - len(told)
+            failed.update({one.url: one for one in told if one.failures})
+            self._point(told, {one.url: one.copy for one in told if one.copy}, lacking)
         return _notes(lacking, failed, left)
 
     def _is_due(self, known: Remote | None) -> bool:
@@ -102,6 +99,30 @@ class _Work:
 
     def _is_there(self, copy: Image) -> bool:
         return all((self.config.media / name).is_file() for name in (copy.small, copy.large))
+
+    def _get_all(self, urls: Sequence[str], known: Mapping[str, Remote], rules: FetchRules) -> list[Remote]:
+        """Get several at once, in threads that hold up nobody who wants to end."""
+        waiting, told, wrong = list(reversed(urls)), [], []
+
+        def work() -> None:
+            while waiting:
+                try:
+                    url = waiting.pop()
+                    told.append(self._get(url, known.get(url), rules))
+                except IndexError:
+                    return  # another thread took the last one
+                except Exception as e:
+                    wrong.append(e)
+                    return
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_AT_ONCE, len(urls)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if wrong:
+            raise wrong[0]
+        return [one for one in told if one is not None]
 
     def _get(self, url: str, known: Remote | None, rules: FetchRules) -> Remote | None:
         """Fetch and keep one picture; None when its host does not answer anyway."""
@@ -122,6 +143,8 @@ class _Work:
             rest = timedelta(seconds=min(e.retry_after or 0, _LONGEST_RETRY.total_seconds()))
             first = max(FRESH if e.lasting else _FIRST_RETRY, rest)
             return self._failed(replace(known, copy=copy), e.what, first)
+        except OutsideError as e:  # the disk is full
+            return self._failed(replace(known, copy=copy), e.what, _FIRST_RETRY)
         except (InputError, ValueError) as e:
             what = e.what if isinstance(e, InputError) else "its URL is malformed"
             return self._failed(replace(known, copy=copy), what, FRESH)
