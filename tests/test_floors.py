@@ -15,9 +15,32 @@ SOURCE = Path(__file__).parent.parent / "src" / "newsletter"
 FLOORS: dict[int, set[str]] = {
     6: {"cli", "web", "daemon", "demo", "prove", "__main__"},
     5: {"publisher"},
-    4: {"gather", "publish", "issues", "deliver", "readiness", "subscriptions", "websub", "moves", "bounces"},
-    3: {"config", "fetch", "store", "sources", "transports", "crew", "pictures", "scaffold", "templating"},
-    2: {"content", "compose", "feeds", "digest", "identity", "pages", "checks", "tokens", "reports"},
+    4: {"gather", "publish", "issues", "deliver", "readiness", "subscriptions", "websub", "moves", "bounces"}
+    | {"quarantine", "illustrate"},
+    3: {
+        "config",
+        "fetch",
+        "store",
+        "sources",
+        "transports",
+        "crew",
+        "pictures",
+        "scaffold",
+        "templating",
+        "watching",
+    },
+    2: {
+        "content",
+        "compose",
+        "feeds",
+        "digest",
+        "identity",
+        "pages",
+        "checks",
+        "tokens",
+        "reports",
+        "metadata",
+    },
     1: {"model"},
     0: {"errors", "schedule", "__init__"},
 }
@@ -36,6 +59,7 @@ HOMES: dict[str, set[str]] = {
     "httpx2": {"fetch"},
     "apscheduler": {"daemon"},
     "aiosmtpd": {"demo"},
+    "watchfiles": {"watching"},
     "click": {"cli"},
     "rich": {"cli"},
 }

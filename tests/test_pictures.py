@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import ImageCms
 from newsletter import pictures
 from newsletter.errors import InputError
 from newsletter.model import Image
+from newsletter.sources.folder import Folder
 
 
 def photo(width: int = 1600, height: int = 900, mode: str = "RGB") -> Pillow.Image:
@@ -80,6 +82,9 @@ def test_it_is_never_enlarged(tmp_path: Path) -> None:
         (photo(300, 200), "JPEG", "image/jpeg"),
         (photo(300, 200), "PNG", "image/jpeg"),
         (photo(300, 200), "WEBP", "image/jpeg"),
+        (photo(300, 200), "AVIF", "image/jpeg"),
+        (photo(300, 200, "RGBA"), "AVIF", "image/jpeg"),
+        (photo(300, 200, "L"), "WEBP", "image/png"),
         (photo(300, 200, "CMYK"), "JPEG", "image/jpeg"),
         (photo(300, 200, "L"), "JPEG", "image/png"),
         (photo(300, 200, "P"), "PNG", "image/png"),
@@ -175,6 +180,86 @@ def test_a_small_animation_is_kept_and_a_large_one_is_its_first_picture(tmp_path
     data = encoded(noise[0], "GIF", save_all=True, append_images=noise[1:], loop=0)
     assert len(data) > 1_000_000
     assert pictures.keep(data, tmp_path).media_type == "image/png"
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "AVIF"])
+def test_of_other_animations_the_first_picture_is_taken(kind: str, tmp_path: Path) -> None:
+    first, second = photo(320, 200), photo(320, 200).transpose(Pillow.Transpose.ROTATE_180)
+    data = encoded(first, kind, save_all=True, append_images=[second])
+    image = pictures.keep(data, tmp_path)
+    assert (image.width, image.height, image.media_type) == (320, 200, "image/jpeg")
+    assert not getattr(opened(tmp_path, image.large), "is_animated", False)
+
+
+def test_an_animation_tells_nothing(tmp_path: Path) -> None:
+    frames = [photo(320, 200, "P"), photo(320, 200, "L").convert("P")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], loop=0, comment=b"A secret")
+    assert b"A secret" in data
+    image = pictures.keep(data, tmp_path)
+    assert b"A secret" not in (tmp_path / image.large).read_bytes()
+    assert opened(tmp_path, image.large).info["loop"] == 0
+
+
+def test_only_a_file_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")  # nobody writes into it: reading would wait for ever
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(60_000_000_000)  # takes no room
+    for name, said in (
+        ("pipe.jpg", "not a file"),
+        ("huge.jpg", "more than 50 MB"),
+        ("none.jpg", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=said):
+            pictures.keep_file(tmp_path / name, tmp_path / "media")
+    with pytest.raises(InputError):
+        pictures.keep_file(tmp_path, tmp_path / "media")
+
+
+NAMES = st.lists(
+    st.sampled_from(
+        [
+            "..",
+            ".",
+            "",
+            "a",
+            "inside",
+            "link",
+            "x.png",
+            "%2e%2e",
+            "..%2f",
+            "\\",
+            "C:",
+            "~",
+            "\0",
+            "é",
+            "\ud800",
+        ]
+    ),
+    min_size=1,
+    max_size=8,
+).map("/".join)
+
+
+@settings(max_examples=300)
+@given(name=st.one_of(NAMES, st.text(max_size=40)))
+def test_no_name_leads_out_of_the_folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    base = tmp_path_factory.getbasetemp() / "traversal"
+    root = base / "posts"
+    if not root.exists():
+        (root / "inside").mkdir(parents=True)
+        (base / "x.png").write_bytes(encoded(photo(20, 10), "PNG"))
+        (root / "link").symlink_to(base)
+    folder = Folder(root, "https://own.test/", base / "media")
+    try:
+        path = folder.picture_path("inside/post.md", name)
+    except InputError:
+        return
+    assert path.is_relative_to(root.resolve())
+    try:
+        kept = folder.picture("inside/post.md", Image(src=name))
+    except (InputError, ValueError):
+        return
+    assert not kept.large  # the only picture lies outside: what is named here stays on the web
 
 
 @pytest.mark.parametrize(

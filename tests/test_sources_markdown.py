@@ -391,6 +391,11 @@ class TestPictures:
     def test_a_missing_alt_is_said(self, site: Site) -> None:
         site.picture("p.png")
         assert "no alternative text" in site.post("a.md", MINIMAL + "![](p.png)").dropped[0]
+        shown = MINIMAL + "Text.\n\n![](p.png)\n\n![Gone](gone.png)\n"
+        without, gone = site.post("b.md", shown).dropped
+        line = shown[: shown.index("![](")].count("\n") + 1
+        assert without == f"line {line}: the picture 'p.png' has no alternative text"
+        assert gone.startswith(f"line {line + 2}: the picture 'gone.png' was left out: ")
 
     def test_a_picture_of_another_site_stays_there(self, site: Site) -> None:
         post = site.post("a.md", MINIMAL + "![alt](https://e.example/p.png)")

@@ -80,6 +80,7 @@ class _Reading:
     state: SourceState
     envelope: dict[str, Any]
     waiting: dict[str, Rejected]  # in quarantine since earlier
+    ignored: dict[str, str]  # of those, which marks the editor is not told of
     posts: dict[str, Post] = field(default_factory=dict)
     rejected: dict[str, Rejected] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -89,9 +90,12 @@ class _Reading:
         """Return every key that the source has now."""
         return {*self.posts, *self.rejected, *self.state.unchanged}
 
-    def still_waiting(self) -> list[Rejected]:
-        """Return what stays in quarantine without having been looked at again."""
-        return [one for key, one in self.waiting.items() if key in self.state.unchanged or self.failed]
+    def quarantined(self) -> tuple[list[Rejected], int]:
+        """Return what is in quarantine, also what was not looked at again, and how much the editor ignores of it."""
+        still = (one for key, one in self.waiting.items() if key in self.state.unchanged or self.failed)
+        found = [*self.rejected.values(), *still]
+        told = [one for one in found if self.ignored.get(one.source_key, "") != one.mark or not one.mark]
+        return told, len(found) - len(told)
 
 
 @dataclass(slots=True)
@@ -135,10 +139,11 @@ class _Gathering:
         with self.store.read() as tx:
             envelope = sources.memory(tx, self.source.name)
             waiting = {one.source_key: one for one in sources.quarantined(tx, self.source.name)}
+            ignored = sources.ignored(tx, self.source.name)
         settings, former = self._settings(), envelope.get("settings")
         envelope["settings"] = settings
         memory = dict(envelope.get("memory", {})) if settings == former else {}
-        reading = _Reading(SourceState(memory=memory, again=frozenset(waiting)), envelope, waiting)
+        reading = _Reading(SourceState(memory=memory, again=frozenset(waiting)), envelope, waiting, ignored)
         with tempfile.TemporaryDirectory() if self.dry_run else nullcontext() as scratch:
             context = SourceContext(
                 config=self.config,
@@ -170,7 +175,7 @@ class _Gathering:
             one = _unstorable(one)
         one = replace(one, source=self.source.name)
         if isinstance(one, Rejected):
-            reading.rejected.setdefault(one.source_key, one)
+            reading.rejected.setdefault(one.source_key, one.marked())
             return
         twin = reading.posts.get(one.source_key)
         if twin is not None:
@@ -266,13 +271,15 @@ class _Gathering:
         held = {known.seq: known.title for known in waiting if known.published > self.now}
         skipped = [index.origins[key].seq for key in reading.state.unchanged if key in index.origins]
         titles = outcome.titles
+        quarantined, ignored = reading.quarantined()
         return GatherReport(
             source=self.source.name,
             new=(*titles.get(Kind.NEW, ()), *released),
             changed=(*titles.get(Kind.CHANGED, ()), *titles.get(Kind.MINOR, ())),
             unchanged=sum(1 for seq in (*outcome.untouched, *skipped) if seq not in held),
             held=tuple(held.values()),
-            quarantined=(*reading.rejected.values(), *reading.still_waiting()),
+            quarantined=tuple(quarantined),
+            ignored=ignored,
             notes=tuple(map(_clean, (*reading.state.notes, *reading.notes))),
             failed=reading.failed,
         )
@@ -311,6 +318,7 @@ def _conflict(post: Post, reason: str) -> Rejected:
         reason=reason,
         remedy="Give one of the two another slug or URL, or remove it",
         excerpt=post.title,
+        mark=weigh(post).digest,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from newsletter.errors import InputError, OutsideError
+from newsletter.metadata import bare
 from newsletter.model import Image
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50_000_000
 WIDTHS = {"small": 600, "large": 1200}
 _KEEP_GIF = 1_000_000  # bytes up to which an animated GIF is kept as it is
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
 _TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
 _FEW_COLOURS = 256
 _REMEDY = "Save it again as JPEG or PNG"
@@ -31,8 +33,8 @@ _REMEDY = "Save it again as JPEG or PNG"
 def keep(data: bytes, media: Path) -> Image:
     """Write the copies of a picture into `media` and describe them; `src` is empty.
 
-    Raises InputError for what is not a JPEG, PNG, GIF or WebP picture, is damaged or has more than 50 million
-    pixels.
+    Raises InputError for what is not a JPEG, PNG, GIF, WebP or AVIF picture, is damaged or has more than 50 million
+    pixels. Of an animation the first picture is taken, except of a small GIF.
     """
     digest = hashlib.sha256(data).hexdigest()
     known = _known(digest, media)
@@ -42,10 +44,24 @@ def keep(data: bytes, media: Path) -> Image:
 def keep_file(path: Path, media: Path) -> Image:
     """Keep the picture in a file; raises InputError also for one that cannot be read."""
     try:
-        data = path.read_bytes()
+        data = read(path)
     except OSError as e:
         raise InputError(f"it cannot be read: {e.strerror}", where=str(path), remedy="Mend the path") from e
     return keep(data, media)
+
+
+def read(path: Path) -> bytes:
+    """Read a picture's file; raises OSError, and InputError for what is no file or too large to be looked at."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise InputError("it is not a file", where=str(path), remedy="Mend the path")
+    if status.st_size > MAX_BYTES:
+        raise _too_large()
+    return path.read_bytes()
+
+
+def _too_large() -> InputError:
+    return InputError(f"the picture has more than {MAX_BYTES // 1_000_000} MB", remedy="Save a smaller one")
 
 
 def _known(digest: str, media: Path) -> Image | None:
@@ -78,7 +94,7 @@ def _describe(digest: str, small: Path, large: Path, size: tuple[int, int]) -> I
 def _make(data: bytes, digest: str, media: Path) -> Image:
     picture, animated = _open(data)
     if animated and len(data) <= _KEEP_GIF:
-        copies, ending = dict.fromkeys(WIDTHS, data), "gif"
+        copies, ending = dict.fromkeys(WIDTHS, bare(data)), "gif"
         size = picture.size
     else:
         try:
@@ -102,9 +118,7 @@ def _make(data: bytes, digest: str, media: Path) -> Image:
 def _open(data: bytes) -> tuple[Pillow.Image, bool]:
     """Open a picture and read all of it, its size checked before it is decoded."""
     if len(data) > MAX_BYTES:
-        raise InputError(
-            f"the picture has more than {MAX_BYTES // 1_000_000} MB", remedy="Save a smaller one"
-        )
+        raise _too_large()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -120,7 +134,7 @@ def _open(data: bytes) -> tuple[Pillow.Image, bool]:
             f"the picture has more than {MAX_PIXELS:,} pixels", remedy="Save a smaller one"
         ) from e
     except UnidentifiedImageError as e:
-        raise InputError("this is not a JPEG, PNG, GIF or WebP picture", remedy=_REMEDY) from e
+        raise InputError("this is not a JPEG, PNG, GIF, WebP or AVIF picture", remedy=_REMEDY) from e
     except Exception as e:  # decoders raise what they like on damaged bytes
         raise InputError(f"the picture is damaged: {e}", remedy=_REMEDY) from e
     return picture, animated

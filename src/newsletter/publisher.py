@@ -17,9 +17,9 @@ from typing import Any, Self, Unpack
 from newsletter import bounces as bouncing
 from newsletter import deliver as delivering
 from newsletter import gather as gathering
+from newsletter import illustrate, readiness, schedule, websub
 from newsletter import issues as composing
 from newsletter import publish as publishing
-from newsletter import readiness, schedule, websub
 from newsletter import subscriptions as subscribing
 from newsletter.checks import digest as digest_rules
 from newsletter.compose import Explained
@@ -74,7 +74,8 @@ class Publisher:
 
     def gather(self, *, now: datetime, only: str | None = None, dry_run: bool = False) -> list[GatherReport]:
         """Read the sources into the store."""
-        return gathering.gather(self.store, self.config, now=now, only=only, dry_run=dry_run)
+        reports = gathering.gather(self.store, self.config, now=now, only=only, dry_run=dry_run)
+        return reports if dry_run else illustrate.illustrate(self.store, self.config, reports, now=now)
 
     def publish(self, *, now: datetime, every: bool = False) -> publishing.PublishReport:
         """Write feeds and pages, and note whom to tell of it, which is the daemon's; `every` makes each anew."""

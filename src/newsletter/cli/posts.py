@@ -17,22 +17,30 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--source", "only", metavar="NAME", help="Gather from this source alone.")
 @click.option("--dry-run", is_flag=True, help="Say what would be gathered and change nothing.")
+@click.option("--watch", is_flag=True, help="Go on, gathering from folders when they change, until Ctrl-C.")
 @json_option
 @pass_context
-def gather(context: Context, only: str | None, dry_run: bool, as_json: bool) -> int:
+def gather(context: Context, only: str | None, dry_run: bool, watch: bool, as_json: bool) -> int:
     """Read the sources: new, changed, unchanged, quarantined and why."""
+    if watch and dry_run:
+        raise click.UsageError("--watch gathers, --dry-run does not: give one of them.")
+    if watch:
+        from newsletter.cli.watch import gather_on_change
+
+        return gather_on_change(context, only, as_json=as_json)
     reports = context.publisher.gather(now=datetime.now(UTC), only=only, dry_run=dry_run)
     if as_json:
         say_json(reports)
     else:
         for report in reports:
-            _say_report(report)
+            say_report(report)
         if not reports:
             say("No source is configured. Add one to newsletter.toml under [[sources]].")
     return 3 if any(report.failed for report in reports) else 0
 
 
-def _say_report(report: GatherReport) -> None:
+def say_report(report: GatherReport) -> None:
+    """Say what one gathering of one source did."""
     if report.failed:
         say(f"{report.source}: not gathered: {report.failed}")
         return
@@ -40,7 +48,7 @@ def _say_report(report: GatherReport) -> None:
         f"{len(report.new)} new",
         f"{len(report.changed)} changed",
         f"{report.unchanged} unchanged",
-        f"{len(report.quarantined)} quarantined",
+        f"{len(report.quarantined)} quarantined" + (f" ({report.ignored} ignored)" if report.ignored else ""),
     ]
     if report.held:
         counts.append(f"{len(report.held)} held until their date")

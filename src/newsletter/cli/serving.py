@@ -14,7 +14,7 @@ def _log_to_terminal() -> None:
     root = logging.getLogger()
     if root.level > logging.INFO:
         root.setLevel(logging.INFO)
-    for name in ("apscheduler", "alembic", "httpx2", "httpcore2"):
+    for name in ("apscheduler", "alembic", "httpx2", "httpcore2", "watchfiles"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -4,6 +4,8 @@
     delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
     push:     hubs that are to be told, callbacks of the built-in hub; beside both, so that neither waits for the other
 
+A folder of posts is gathered also when something in it changed and it is quiet again.
+
 APScheduler only wakes it: what fired is in the store, so two daemons, a crash or a night asleep change nothing.
 A stage that fails says so in one line, backs off, and stops no other stage.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +25,8 @@ from typing import Any
 from newsletter.bounces import LmtpServer
 from newsletter.daemon.works import Overdue, Works
 from newsletter.errors import LeaseLost, NewsletterError
-from newsletter.model import Account, Issue, IssueState, Slot, SlotState
+from newsletter.model import Account, GatherReport, Issue, IssueState, Slot, SlotState
+from newsletter.watching import FolderWatch, folders_of
 from newsletter.web.server import until_signalled
 
 TICK = timedelta(seconds=5)
@@ -68,12 +71,14 @@ class Daemon:
     _changed: bool = True  # what is published is older than the store
     _paused: str = ""
     _overdue: dict[str, Overdue | None] = field(default_factory=dict)
+    watch: FolderWatch | None = None
     _told: dict[int, Account] = field(default_factory=dict)  # what was last said of an issue
 
     def tick(self) -> None:
         """Do what is due but delivering."""
         now = self.clock()
         self._run("gather", self._gather, now)
+        self._run("gather what changed", self._gather_changed, now)
         if self._changed:
             self._run("publish", self._publish, now)
         for one in self.works.newsletters():
@@ -120,14 +125,38 @@ class Daemon:
     # Stages
 
     def _gather(self, now: datetime) -> datetime:
-        for report in self.works.gather(now=now):
+        if self.watch is not None and self.watch.is_settling():
+            return now  # a file may be written by half
+        taken = self.watch.take() if self.watch is not None else set()
+        try:
+            self._say(self.works.gather(now=now))
+        except Exception:
+            if self.watch is not None:
+                self.watch.put_back(taken)
+            raise
+        self._changed = True  # also what came due or went: publishing finds out, and writes only that
+        return now + self.works.config.gather.every
+
+    def _gather_changed(self, now: datetime) -> None:
+        """Gather from the folders in which something changed, once they are quiet."""
+        left = sorted(self.watch.take()) if self.watch is not None else []
+        try:
+            while left:
+                self._say(self.works.gather(now=now, only=left[0]))
+                self._changed = True
+                del left[0]
+        except Exception:
+            if self.watch is not None:
+                self.watch.put_back(left)
+            raise
+
+    def _say(self, reports: Sequence[GatherReport]) -> None:
+        for report in reports:
             if report.failed:
                 log.error("gather %s: %s", report.source, report.failed)
             elif report.new or report.changed or report.quarantined:
                 counts = (len(report.new), len(report.changed), len(report.quarantined))
                 log.info("gather %s: %d new, %d changed, %d quarantined", report.source, *counts)
-        self._changed = True  # also what came due or went: publishing finds out, and writes only that
-        return now + self.works.config.gather.every
 
     def _publish(self, now: datetime) -> None:
         self._changed = False  # first: what changes meanwhile is published next time
@@ -256,6 +285,7 @@ def run(
             port = stack.enter_context(Server(app, settings.host, settings.port)).port
         if (listen := publisher.config.bounces.listen) is not None:
             stack.enter_context(_lmtp(publisher, daemon.clock, *listen))
+        daemon.watch = stack.enter_context(FolderWatch(folders_of(publisher.config)))
         jobs = _Jobs()
         scheduler = _scheduler(jobs, daemon, tick)
         scheduler.start()

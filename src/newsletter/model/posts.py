@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,8 @@ class Post:
 class Rejected:
     """An item a source could not turn into a post; it waits in quarantine with its reason.
 
-    `where` is the file or URL, with `:LINE` behind it where there is one; `excerpt` the offending line.
+    `where` is the file or URL, with `:LINE` behind it where there is one; `excerpt` the offending line. `mark`
+    changes when the item does, if its source can tell; else these words stand for it.
     """
 
     source: str
@@ -150,6 +153,32 @@ class Rejected:
     reason: str
     remedy: str = ""
     excerpt: str = ""
+    mark: str = ""
+
+    def marked(self) -> Self:
+        """Give it a mark, made of its words, unless its source gave one."""
+        words = "\0".join(astuple(self)).encode("utf-8", "replace")
+        return self if self.mark else replace(self, mark=blake2b(words, digest_size=12).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """An item in quarantine as an editor sees it; one that is `ignored` is not reported until it changes.
+
+    `id` is short, made of source and key, and stays as long as they do.
+    """
+
+    id: str
+    source: str
+    source_key: str
+    where: str
+    reason: str
+    remedy: str
+    excerpt: str
+    first_seen: datetime
+    last_seen: datetime
+    ignored: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +193,10 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatherReport:
-    """What one gathering of one source did; `held` are posts dated in the future."""
+    """What one gathering of one source did; `held` are posts dated in the future.
+
+    `ignored` counts what is in quarantine beside `quarantined`, by the editor's word.
+    """
 
     source: str
     new: tuple[str, ...] = ()
@@ -174,3 +206,4 @@ class GatherReport:
     quarantined: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = field(default=())
     failed: str = ""  # the source as a whole could not be read
+    ignored: int = 0

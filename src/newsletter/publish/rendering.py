@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from newsletter import pages, pictures
+from newsletter import metadata, pages, pictures
 from newsletter.config import Config
 from newsletter.errors import InputError
 from newsletter.feeds import Feed
@@ -187,7 +187,11 @@ def _plan_pictures(plan: Plan, works: Works, notes: dict[str, Any]) -> None:
             if not path.is_file():
                 where = f"[publication] {key} = {path}"
                 raise InputError("there is no such file", where=where, remedy="Mend the path")
-            plan.add(Document(asset(file, key), hash_folder(path), path.read_bytes))
+            plan.add(Document(asset(file, key), f"{hash_folder(path)} bare", partial(_bare, path)))
+
+
+def _bare(path: Path) -> bytes:
+    return metadata.bare(path.read_bytes())
 
 
 def _of_issues(works: Works, notes: dict[str, Any]) -> set[str]:

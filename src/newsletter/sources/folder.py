@@ -15,7 +15,7 @@ from newsletter.errors import InputError, SourceError
 from newsletter.model import Image
 
 ENDINGS = frozenset({".md", ".markdown", ".html", ".htm", ".txt"})
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp"})
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif"})
 _LEADING_DATE = re.compile(r"\d{4}-\d\d-\d\d[-_ ]?")
 _SLUG_LINE = re.compile(r"^slug:[ \t]*[\"']?([a-z0-9-]+)[\"']?[ \t]*\r?$", re.MULTILINE)
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -114,7 +114,7 @@ class Folder:
         fragment = f"#{parts.fragment}" if parts.fragment else ""
         if ending in ENDINGS:
             return self.page(self._slug_at(self._locate(key, path)) or slug_of(path)) + fragment
-        if ending in _PICTURES:
+        if ending in PICTURES:
             try:
                 return self.picture(key, Image(src=url)).src
             except InputError:
@@ -166,7 +166,7 @@ class Folder:
         path = self.picture_path(key, image.src)
         if path not in self._kept:
             try:
-                kept = pictures.keep(path.read_bytes(), self._media)
+                kept = pictures.keep(pictures.read(path), self._media)
             except OSError as e:
                 raise InputError(f"{e.strerror or 'it cannot be read'}".lower()) from e
             kept = replace(kept, src=f"{self.public_url}media/{kept.large}")

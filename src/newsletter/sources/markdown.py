@@ -32,6 +32,7 @@ from newsletter.model import Author, Image, Post, Reference, Rejected
 from newsletter.sources import SourceContext, SourceState, frontmatter
 from newsletter.sources.folder import File, Folder, slug_of
 from newsletter.sources.frontmatter import FrontMatter, Picture, WrittenReference
+from newsletter.sources.places import placed
 
 _RULES = 1  # raised when the same file would now give another post, so that all are read again
 _MAX_FILE = 10_000_000  # bytes
@@ -269,17 +270,17 @@ class MarkdownSource:
         run.slugs[draft.slug] = draft.file.key
 
     def _rejected(self, file: File, text: str, error: InputError) -> Rejected:
-        path = self._context.path() / file.key
         line = re.fullmatch(r":(\d+)", error.where)
         lines = text.split("\n")
         number = int(line[1]) if line else 0
         return Rejected(
             source=self._context.source.name,
             source_key=file.key,
-            where=f"{path}{error.where if line else ''}",
+            where=f"{self._context.path() / file.key}{error.where if line else ''}",
             reason=error.what,
             remedy=error.remedy,
             excerpt=clean_line(lines[number - 1])[:200] if 0 < number <= len(lines) else "",
+            mark=text and hashlib.sha256(f"{error.what}\n{text}".encode()).hexdigest()[:24],
         )
 
     # Content
@@ -316,7 +317,7 @@ class MarkdownSource:
             minor=front.minor,
             word_count=content.word_count,
             date_only=front.date_only,
-            dropped=content.dropped,
+            dropped=placed(content.dropped, draft.text),
         )
 
     def _content(self, draft: _Draft, url: str) -> Content:

@@ -137,5 +137,21 @@ quarantine = _table(
     _text("excerpt"),
     Column("first_seen", Instant, nullable=False),
     Column("last_seen", Instant, nullable=False),
+    _text("mark"),  # of the item as it was last seen
+    _text("ignored"),  # its mark when the editor said to ignore it
+    _text("note"),
     PrimaryKeyConstraint("source", "source_key"),
+)
+
+#: Pictures of other sites, by their URL; `copy` (JSON of an Image) is empty until one was kept.
+pictures = _table(
+    "pictures",
+    Column("url", Text, primary_key=True),
+    _text("etag"),
+    _text("last_modified"),
+    Column("copy", Json, nullable=False, server_default="{}"),
+    Column("checked_at", Instant, nullable=False),
+    Column("retry_at", Instant),  # not before this, after a failure
+    _count("failures"),
+    _text("failure"),
 )

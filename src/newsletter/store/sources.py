@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from newsletter.model import Rejected
+from newsletter.model import Quarantined, Rejected
 from newsletter.store import schema
 from newsletter.store.engine import Tx
 
 _SOURCES = schema.sources
 _QUARANTINE = schema.quarantine
+_OLDEST = (_QUARANTINE.c.first_seen, _QUARANTINE.c.source, _QUARANTINE.c.source_key)
 
 
 def memory(tx: Tx, name: str) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def quarantine(tx: Tx, rejected: Iterable[Rejected], *, now: datetime) -> None:
             "reason": one.reason,
             "remedy": one.remedy,
             "excerpt": one.excerpt,
+            "mark": one.mark,
             "first_seen": now,
             "last_seen": now,
         }
@@ -52,9 +55,8 @@ def quarantine(tx: Tx, rejected: Iterable[Rejected], *, now: datetime) -> None:
     ]
     if rows:
         statement = _dialect(tx).insert(_QUARANTINE)
-        changes = {
-            name: statement.excluded[name] for name in ("where", "reason", "remedy", "excerpt", "last_seen")
-        }
+        told = ("where", "reason", "remedy", "excerpt", "mark", "last_seen")
+        changes = {name: statement.excluded[name] for name in told}
         tx.execute(
             statement.on_conflict_do_update(index_elements=["source", "source_key"], set_=changes), rows
         )
@@ -62,10 +64,8 @@ def quarantine(tx: Tx, rejected: Iterable[Rejected], *, now: datetime) -> None:
 
 def quarantined(tx: Tx, source: str | None = None) -> list[Rejected]:
     """Return the items in quarantine, of one source or of all, those waiting longest first."""
-    names = ("source", "source_key", "where", "reason", "remedy", "excerpt")
-    wanted = select(*(_QUARANTINE.c[name] for name in names)).order_by(
-        _QUARANTINE.c.first_seen, _QUARANTINE.c.source, _QUARANTINE.c.source_key
-    )
+    names = ("source", "source_key", "where", "reason", "remedy", "excerpt", "mark")
+    wanted = select(*(_QUARANTINE.c[name] for name in names)).order_by(*_OLDEST)
     if source is not None:
         wanted = wanted.where(_QUARANTINE.c.source == source)
     return [Rejected(**dict(zip(names, row, strict=True))) for row in tx.execute(wanted)]
@@ -76,6 +76,56 @@ def discharge(tx: Tx, source: str, keys: Iterable[str]) -> None:
     for key in keys:
         where = (_QUARANTINE.c.source == source, _QUARANTINE.c.source_key == key)
         tx.execute(delete(_QUARANTINE).where(*where))
+
+
+def ignored(tx: Tx, source: str) -> dict[str, str]:
+    """Return the items of a source that the editor said to ignore, each with its mark at that time."""
+    columns = (_QUARANTINE.c.source_key, _QUARANTINE.c.ignored)
+    rows = tx.execute(select(*columns).where(_QUARANTINE.c.source == source, _QUARANTINE.c.ignored != ""))
+    return {row.source_key: row.ignored for row in rows}
+
+
+def in_quarantine(tx: Tx) -> list[Quarantined]:
+    """Return all that is in quarantine as an editor sees it, the items waiting longest first."""
+    names = (
+        "source",
+        "source_key",
+        "where",
+        "reason",
+        "remedy",
+        "excerpt",
+        "first_seen",
+        "last_seen",
+        "note",
+    )
+    columns = (_QUARANTINE.c[name] for name in (*names, "mark", "ignored"))
+    found = []
+    for *row, mark, ignored_mark in tx.execute(select(*columns).order_by(*_OLDEST)):
+        told: dict[str, Any] = dict(zip(names, row, strict=True))
+        whole = f"{told['source']}\0{told['source_key']}".encode()
+        short = blake2b(whole, digest_size=5).hexdigest()
+        found.append(Quarantined(id=short, ignored=mark != "" and mark == ignored_mark, **told))
+    return found
+
+
+def ignore(tx: Tx, source: str, key: str, *, note: str) -> bool:
+    """Ignore an item until it changes; False when it is not known what it is now, or it is not there."""
+    here = (_QUARANTINE.c.source == source, _QUARANTINE.c.source_key == key, _QUARANTINE.c.mark != "")
+    done = tx.execute(update(_QUARANTINE).where(*here).values(ignored=_QUARANTINE.c.mark, note=note))
+    return bool(done.rowcount)
+
+
+def look_again(tx: Tx, source: str, keys: Iterable[str]) -> None:
+    """Have items of a source read again that it would not look at while nothing changed; nothing is ignored then."""
+    keys = set(keys)
+    state = memory(tx, source)
+    own = state.get("memory", {})
+    if isinstance(own.get("rejected"), list):
+        own["rejected"] = [one for one in own["rejected"] if one not in keys]
+        tx.execute(update(_SOURCES).where(_SOURCES.c.name == source).values(state=state))
+    for key in keys:
+        here = (_QUARANTINE.c.source == source, _QUARANTINE.c.source_key == key)
+        tx.execute(update(_QUARANTINE).where(*here).values(ignored="", note=""))
 
 
 def _dialect(tx: Tx) -> Any:
