@@ -207,5 +207,5 @@ def test_gathering_twice_changes_nothing_and_mending_completes(site: Site, sqlit
 
 def test_an_unknown_kind_names_those_there_are(publication: PublicationFactory) -> None:
     config = publication({"sources": [{"name": "one", "kind": "gopher"}]})
-    with pytest.raises(ConfigError, match="feed, markdown, wordpress-export"):
+    with pytest.raises(ConfigError, match="wordpress, wordpress-export"):
         open_source(SourceContext(config=config, source=config.sources[0], now=NOW))
