@@ -38,6 +38,7 @@ HOMES: dict[str, set[str]] = {
     "aiosmtpd": {"demo"},
     "click": {"cli"},
     "rich": {"cli"},
+    "tomlkit": {"config"},
 }
 
 
