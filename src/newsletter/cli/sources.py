@@ -70,14 +70,14 @@ def enable(context: Context, name: str) -> None:
 
 
 @sources.command()
-@click.argument("target", metavar="URL|PATH")
+@click.argument("target", metavar="PLACE")
 @click.option("--name", default="", help="Its name, which never changes; made from the address by default.")
 @click.option("--kind", default="", help="Take this kind of what is found, not the first.")
 @click.option("--yes", is_flag=True, help="Add it without asking.")
 @json_option
 @pass_context
 def add(context: Context, target: str, name: str, kind: str, yes: bool, as_json: bool) -> int:
-    """Find what there is to gather, show what it would bring, and write it into newsletter.toml."""
+    """Find what there is to gather at a URL or path, show what it would bring, write it into newsletter.toml."""
     from newsletter.config.editing import add_source
     from newsletter.sources.discovery import discover, look
 

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 from newsletter import pictures
 from newsletter.content import clean_line
 from newsletter.errors import InputError, SourceError
-from newsletter.model import Image, Post, Rejected
+from newsletter.model import Author, Image, Post, Rejected
 from newsletter.sources import SourceContext, SourceState
 from newsletter.sources.entries import Entry, make_author, to_post
 
@@ -28,6 +28,7 @@ _LIMIT = 30 * 1024 * 1024  # bytes of one message
 _MOST_PARTS = 500
 _DEEPEST = 50  # message parts within one another
 _CID = re.compile(r"(\bsrc\s*=\s*)(\"|')cid:([^\"'<>]{1,500})\2", re.IGNORECASE)
+_LOST = re.compile(r"<img\b[^<>]{0,2000}\bsrc\s*=\s*[\"']cid:[^<>]{0,2500}>", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"<([^<>\s]{1,300}@[^<>\s]{1,300})>")
 
 
@@ -117,7 +118,7 @@ class EmlSource:
         if not html and not text:
             raise InputError("it has no text", remedy="Save the message with its text, or remove the file")
         kept, dropped = self._pictures(parts, html)
-        author = make_author(_header(message, "From"))
+        author = _author(message)
         post = to_post(
             Entry(
                 key=key,
@@ -125,7 +126,7 @@ class EmlSource:
                 id=key if key.startswith("mid:") else "",
                 title=clean_line(_header(message, "Subject")),
                 published=_date(message),
-                html=_CID.sub(lambda one: _shown(one, kept), html),
+                html=_LOST.sub("", _CID.sub(lambda one: _shown(one, kept), html)),
                 text="" if html else text,
                 authors=(author,) if author else (),
                 dropped=tuple(dropped),
@@ -153,7 +154,7 @@ class EmlSource:
             elif part.get_content_type() not in ("text/html", "text/plain") or part.get_filename():
                 named = clean_line(str(part.get_filename() or part.get_content_type()))[:100]
                 dropped.append(f"the attachment {named} was left out")
-        dropped += [f"the picture cid:{one} is not in the mail" for one in sorted(wanted - kept.keys())]
+        dropped += [f"the picture cid:{one[:80]} is not shown" for one in sorted(wanted - kept.keys())]
         return kept, dropped
 
 
@@ -215,6 +216,17 @@ def _header(message: Message, name: str) -> str:
         return ""  # the standard library stumbles over some malformed headers
 
 
+def _author(message: Message) -> Author | None:
+    """Return who is named first in From."""
+    try:
+        first = next(iter(getattr(message["From"], "addresses", ())), None)
+    except (MessageError, ValueError, LookupError, AttributeError, TypeError):
+        first = None
+    if first is None:
+        return make_author(_header(message, "From"))
+    return make_author(first.display_name or first.addr_spec, email=first.addr_spec)
+
+
 def _date(message: Message) -> str:
     """Return the date as it is written: the standard library would read a zone it does not know as UTC."""
     raw = [value for name, value in message.raw_items() if name.lower() == "date"]
@@ -223,7 +235,9 @@ def _date(message: Message) -> str:
 
 def _shown(match: re.Match[str], kept: dict[str, Image]) -> str:
     image = kept.get(unquote(match[3]))
-    return f"{match[1]}{match[2]}{image.src}{match[2]}" if image else ""
+    if image is None:
+        return match[0]
+    return f'{match[1]}"{image.src}" width="{image.width}" height="{image.height}"'
 
 
 def _described(image: Image, kept: Image | None) -> Image:
