@@ -362,6 +362,49 @@ def test_a_site_that_is_gone_is_not_asked_again(reader: Reader, blog: Blog) -> N
     assert len(blog.asked) == 1
 
 
+def test_an_api_that_moved_for_good_is_asked_at_its_new_place_once_that_was_seen_twice(
+    reader: Reader, blog: Blog
+) -> None:
+    blog.add(1)
+
+    def moved(path: str) -> tuple[int, dict[str, str], bytes] | None:
+        if not path.startswith("/wp-json/"):
+            return None
+        there = f"/index.php?rest_route=/{path.removeprefix('/wp-json/').replace('?', '&')}"
+        return 301, {"Location": there}, b""
+
+    blog.refuse = moved
+    for hour, count in ((0, 3), (1, 2), (2, 1), (3, 1)):
+        blog.asked.clear()
+        reader.read(NOW + hour * HOUR)
+        assert len(blog.asked) == count, blog.asked
+        assert any("moved for good" in note for note in reader.state.notes) == (hour == 1)
+
+
+def test_a_site_that_changes_its_permalinks_is_found_again(reader: Reader, blog: Blog) -> None:
+    blog.add(1)
+    reader.titles()
+    blog.pretty = False
+    with pytest.raises(SourceError, match="a page of HTML") as caught:
+        reader.read(NOW + HOUR)
+    reader.memory |= caught.value.remember
+    blog.edit(1, dt.datetime(2026, 11, 23, 13), title="Anew")
+    assert reader.titles(NOW + 2 * HOUR) == ["Anew"]
+
+
+def test_what_is_no_post_in_a_listing_is_passed_over(reader: Reader, blog: Blog) -> None:
+    blog.add(1)
+    told = [None, 7, {"id": "x"}, {"id": True}, {"id": [1]}, *blog.rest("/wp/v2/posts", {})[2], {"id": 9}]
+    body = json.dumps(told).encode()
+    blog.refuse = lambda path: (
+        (200, {"X-WP-Total": "1", "X-WP-TotalPages": "1"}, body) if "wp-json" in path else None
+    )
+    found = reader.read()
+    assert [one.title for one in found if isinstance(one, Post)] == ["Post 1"]
+    (bad,) = [one for one in found if isinstance(one, Rejected)]
+    assert (bad.source_key, bad.reason) == ("post 9", "it has no date")
+
+
 def test_a_url_is_needed(publication: PublicationFactory) -> None:
     config = publication()
     with pytest.raises(ConfigError, match="needs a url"):

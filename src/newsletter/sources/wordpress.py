@@ -25,6 +25,7 @@ _OVERLAP = timedelta(days=1)
 _SWEEP = timedelta(days=1)  # between two listings of all numbers
 _AT_ONCE = 100  # numbers named in one question
 _WHOLE = {"_embed": EMBED, "_fields": FIELDS}
+_STAMPS = {"_fields": "id,modified,modified_gmt"}
 
 #: What is remembered of a post: its last change, its key (empty: left out), if that is its guid, if it was rejected.
 Known = list[Any]
@@ -81,8 +82,12 @@ class _Reading:
             if isinstance(e.__cause__, SourceError) and "not_before" in e.__cause__.remember:
                 self._memory["not_before"] = e.__cause__.remember["not_before"]
             self._state.notes.append(f"the rest is gathered the next time: {e}")
-        except Refused as e:
-            raise visits.refusal(e.what, self._context, where=e.where, remedy=e.remedy) from e
+        except SourceError as e:
+            told = e
+            if isinstance(e, Refused):
+                told = visits.refusal(e.what, self._context, where=e.where, remedy=e.remedy)
+            told.remember["api"] = ""  # it may be somewhere else by now
+            raise told from e
 
     def remember(self) -> None:
         """Keep what is known, and say what was not read because it is unchanged."""
@@ -186,11 +191,11 @@ class _Reading:
 
     def _sweep(self, api: Api) -> Iterator[Post | Rejected]:
         """List every number with its last change; read those that differ, forget those that are no more."""
-        numbers = {"_fields": "id,modified_gmt", "orderby": "id", "order": "asc"}
+        numbers = {**_STAMPS, "orderby": "id", "order": "asc"}
         found = {one["id"]: stamp_of(one) for page in api.pages(numbers) for one in page}
         missing = sorted(self._known.keys() - found.keys())
         for batch in _batches(missing):  # a deletion meanwhile may have hidden others from the listing
-            include = {"_fields": "id,modified_gmt", "include": ",".join(map(str, batch))}
+            include = {**_STAMPS, "include": ",".join(map(str, batch))}
             found |= {one["id"]: stamp_of(one) for page in api.pages(include) for one in page}
         changed = [n for n, stamp in found.items() if n not in self._known or self._known[n][0] != stamp]
         yield from self._named(api, sorted(set(changed) - self._read))

@@ -22,6 +22,7 @@ REMEDY = (
 STATUSES = (200, 400, 401, 403, 404, 405, 500, 501)  # those that WordPress explains in JSON
 SIZES = (100, 20, 4)  # posts a page: a page that is too much for us or them is asked for in smaller ones
 _LONGEST = 300.0  # seconds that one gathering spends on listing; the rest waits for the next
+_MOST = 200_000  # posts, in one listing
 _REL = "https://api.w.org/"
 _LINK = re.compile(r'<([^<>]*)>\s*;[^<]*?\brel="?' + re.escape(_REL) + r'"?(?=[\s;,]|$)')
 _LINK_TAG = re.compile(r"<link\b[^<>]{0,2000}>", re.IGNORECASE)
@@ -135,6 +136,8 @@ class Api:
         seen: set[Any] = set()
         taken, last = 0, 1
         while taken < last * self.size:
+            if len(seen) >= _MOST:
+                raise Interrupted(f"it has more than {_MOST:,} posts")
             if taken and time.monotonic() - self._began > _LONGEST:
                 raise Interrupted(f"it takes longer than {_LONGEST / 60:.0f} minutes")
             try:

@@ -46,9 +46,9 @@ def link_of(told: dict[str, Any]) -> str:
 
 
 def stamp_of(told: dict[str, Any]) -> str:
-    """Return when a post was last changed, in UTC as the site has it; empty when it does not say."""
-    stamp = told.get("modified_gmt")
-    return stamp if isinstance(stamp, str) and _STAMP.fullmatch(stamp) else ""
+    """Return when a post was last changed, in UTC if the site tells that; empty when it does not say."""
+    stamps = (told.get(name) for name in ("modified_gmt", "modified"))
+    return next((one for one in stamps if isinstance(one, str) and _STAMP.fullmatch(one)), "")
 
 
 def entry_of(told: dict[str, Any], *, key: str, where: str, known_as: str) -> Entry:
