@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tomllib
 from pathlib import Path
@@ -15,7 +16,7 @@ from newsletter.errors import ConfigError
 from test_cli import Run, one_line
 from test_cli import letter as letter
 from test_cli import run as run
-from wordpress_site import Blog
+from wordpress_site import Blog, error
 from wordpress_site import blog as blog
 
 
@@ -69,6 +70,29 @@ def test_another_kind_may_be_taken_and_nothing_is_added_unasked(run: Run, home: 
     status, _, err = run("sources", "add", blog.url, "--name", "Not a name")
     assert status == 2
     assert "a name of lower-case letters" in one_line(err)
+
+
+@pytest.mark.parametrize(("answer", "added"), [("y\n", True), ("n\n", False), ("", False)])
+def test_it_asks_before_it_adds(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, answer: str, added: bool
+) -> None:
+    (home / "old.xml").write_bytes(FEED)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    status, out, _ = run("sources", "add", "old.xml")
+    assert "2026-01-01  One" in out
+    assert "Add it to newsletter.toml?" in out
+    assert status == (0 if answer else 130)
+    assert (sources_of(home)[-1]["name"] == "old") is added
+
+
+def test_what_cannot_be_read_is_not_added(run: Run, home: Path, blog: Blog) -> None:
+    closed = error(401, "rest_login_required", "Log in first")
+    blog.refuse = lambda path: closed if "wp/v2" in path else None
+    status, out, _ = run("sources", "add", blog.url, "--yes")
+    assert status == 3
+    assert "it cannot be gathered" in out
+    assert "also found: feed" in out
+    assert len(sources_of(home)) == 1
 
 
 FEED = (
