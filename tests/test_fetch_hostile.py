@@ -41,6 +41,7 @@ class NameServer(threading.Thread):
         self.socket.bind(("127.0.0.1", 0))
         self.turns: dict[str, list[list[str]]] = {}
         self.asked: list[str] = []
+        self.silent: set[str] = set()
 
     def run(self) -> None:
         while True:
@@ -52,6 +53,8 @@ class NameServer(threading.Thread):
             answer = dns.message.make_response(question)
             answer.flags |= dns.flags.RA
             name = str(one.name).rstrip(".")
+            if name in self.silent:
+                continue
             if dns.rdatatype.to_text(one.rdtype) == "A" and name in self.turns:
                 self.asked.append(name)
                 turns = self.turns[name]
@@ -119,6 +122,14 @@ def test_a_name_that_changes_between_a_page_and_its_redirect_is_refused(
         fetch(f"http://rebind.test:{port}/", FetchRules(total=5))
     assert connected == [OUTSIDE]
     assert len(server.requests) == 1
+
+
+def test_a_name_server_that_does_not_answer_ends_with_the_deadline(names: NameServer) -> None:
+    names.silent.add("silent.test")
+    began = time.monotonic()
+    with pytest.raises(FetchError, match=r"did not answer within 0\.3 seconds"):
+        fetch("http://silent.test/", FetchRules(total=0.3))
+    assert time.monotonic() - began < 3
 
 
 def test_one_private_address_among_public_ones_refuses_all(

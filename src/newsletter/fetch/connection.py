@@ -11,11 +11,13 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import cache
+from queue import Empty, SimpleQueue
 
 import httpcore2
 import httpx2
@@ -145,7 +147,8 @@ class Outgoing(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         failure: Exception = httpcore2.ConnectError("the name has no address")
-        for address in _resolve(host, port, self._rules):
+        limit = min(self._rules.connect, left_until(self._deadline))
+        for address in _resolve(host, port, self._rules, limit):
             try:
                 limit = min(self._rules.connect, left_until(self._deadline))
                 return _Stream(self._inner.connect_tcp(address, port, limit), self._deadline)
@@ -154,9 +157,9 @@ class Outgoing(httpcore2.NetworkBackend):
         raise failure
 
 
-def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
+def _resolve(host: str, port: int, rules: FetchRules, limit: float) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = _look_up(host, port, limit)
     except (OSError, UnicodeError) as e:
         raise FetchError(
             f"the name {host} cannot be resolved",
@@ -164,7 +167,7 @@ def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
             remedy="Check its spelling and the network",
             lasting=isinstance(e, UnicodeError) or e.errno in _NO_SUCH_NAME,
         ) from e
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(found))
     refused = [one for one in addresses if not (rules.allow_private or is_public(one))]
     if refused:
         raise FetchError(
@@ -174,6 +177,30 @@ def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
             lasting=True,
         )
     return addresses
+
+
+def _look_up(host: str, port: int, limit: float) -> list[str]:
+    """Return a name's addresses; the system's resolver has no limit of its own that could be set here.
+
+    Raises OSError and UnicodeError as `socket.getaddrinfo` does, httpcore2.ConnectTimeout after `limit` seconds.
+    """
+    answer: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.put([str(entry[4][0]) for entry in found])
+        except Exception as e:
+            answer.put(e)
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    try:
+        got = answer.get(timeout=limit)
+    except Empty:
+        raise httpcore2.ConnectTimeout("the name was not resolved in time") from None
+    if isinstance(got, Exception):
+        raise got
+    return got
 
 
 def left_until(deadline: float) -> float:
