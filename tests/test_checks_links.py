@@ -12,6 +12,7 @@ import pytest
 
 from conftest import PublicationFactory
 from letters import ANN, CRANES, HARBOUR, SITE, compiled, issue_of, mailer, post
+from misbehaving import Answer, Misbehaving, redirect, response
 from newsletter import issues
 from newsletter.checks.digest import check_message
 from newsletter.checks.links import Site, links_of, path_in
@@ -25,7 +26,6 @@ from newsletter.model import Author, Finding, Post
 from newsletter.publish import publish
 from newsletter.store import Store
 from newsletter.store import posts as stored_posts
-from test_fetch import Answer, Misbehaving, redirect, response
 
 GOOD = mailer()(ANN).content
 KNOWN = {

@@ -6,12 +6,11 @@ import contextlib
 import datetime as dt
 import gzip
 import socket
-import socketserver
 import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,71 +22,13 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from misbehaving import Misbehaving, redirect, response
+from misbehaving import server as server
 from newsletter.config import Config
 from newsletter.errors import FetchError
 from newsletter.fetch import FetchRules, call, check_url, fetch, is_public, rules_of
 
-Answer = Callable[[socket.socket, bytes], None]
 RULES = FetchRules(allow_private=True, connect=2, total=5, limit=1024 * 1024)
-
-
-class Misbehaving(socketserver.ThreadingTCPServer):
-    """Answers each path with its own function, which writes to the raw socket."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
-        self.requests: list[bytes] = []
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def on(self, path: str, answer: Answer | bytes) -> str:
-        """Answer a path with bytes or a function; return its URL."""
-        self.answers[path] = answer if callable(answer) else lambda s, _: s.sendall(answer)
-        return self.url + path
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """The client hangs up in these tests; that is no error of the server."""
-
-
-class Handler(socketserver.BaseRequestHandler):
-    """Reads one request and calls the answer of its path."""
-
-    def handle(self) -> None:
-        assert isinstance(self.server, Misbehaving)
-        data = b""
-        while b"\r\n\r\n" not in data:
-            chunk = self.request.recv(65536)
-            if not chunk:
-                return
-            data += chunk
-        self.server.requests.append(data)
-        path = data.split(b" ")[1].decode().partition("?")[0]
-        self.server.answers[path](self.request, data)
-
-
-@pytest.fixture
-def server() -> Iterator[Misbehaving]:
-    with Misbehaving() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def redirect(to: str, status: str = "302 Found") -> bytes:
-    return response(b"", f"Location: {to}", status=status)
 
 
 def test_a_plain_answer_with_its_validators_verbatim(server: Misbehaving) -> None:
@@ -260,6 +201,15 @@ PRIVATE = [
     "64:ff9b::7f00:1",
     "2002:7f00:1::",
     "2002:c0a8:1::1",
+    "2001:0:a00:1::f5ff:fffe",
+    "2001:0:5db8:d70e::f5ff:fffe",
+    "64:ff9b:1::7f00:1",
+    "::7f00:1",
+    "2606:2800:21f:cb07:0:5efe:a00:1",
+    "192.0.0.8",
+    "192.88.99.1",
+    "198.18.0.1",
+    "3fff::1",
 ]
 
 
@@ -268,7 +218,17 @@ def test_private_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07::1", "::ffff:93.184.215.14"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "93.184.215.14",
+        "2606:2800:21f:cb07::1",
+        "::ffff:93.184.215.14",
+        "64:ff9b::5db8:d70e",
+        "2002:5db8:d70e::1",
+        "2001:0:5db8:d70e::a247:28f1",
+    ],
+)
 def test_global_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
@@ -279,11 +239,27 @@ def test_an_ipv4_address_is_judged_the_same_inside_ipv6(address: object) -> None
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1", "0"]
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::127.0.0.1]",
+        "[2002:7f00:1::1]",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.1",
+        "0",
+    ],
 )
 def test_no_spelling_of_loopback_is_fetched(server: Misbehaving, host: str) -> None:
     port = server.server_address[1]
-    with pytest.raises(FetchError, match="not a public address"):
+    with pytest.raises(FetchError, match=r"not a public address|is not a URL"):
         fetch(f"http://{host}:{port}/", FetchRules(total=5))
     assert server.requests == []
 

@@ -62,6 +62,7 @@ HOMES: dict[str, set[str]] = {
     "watchfiles": {"watching"},
     "click": {"cli"},
     "rich": {"cli"},
+    "tomlkit": {"config"},
 }
 
 

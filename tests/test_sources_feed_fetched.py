@@ -15,6 +15,7 @@ from feeding import DATED, NOW, only_post, rss
 from newsletter.config import SourceConfig
 from newsletter.errors import SourceError
 from newsletter.gather import gather
+from newsletter.model import Rejected
 from newsletter.sources import SourceContext, SourceState
 from newsletter.sources.feed import FeedSource
 from newsletter.store import Store
@@ -122,7 +123,9 @@ def test_retry_after_is_kept_to(by_url: SourceContext, site: tuple[str, type[Sit
     with pytest.raises(SourceError, match="come later") as caught:
         list(FeedSource(by_url).posts(SourceState()))
     state = SourceState(memory=dict(caught.value.remember))
-    assert list(FeedSource(later(by_url, 59)).posts(state)) == []
+    with pytest.raises(SourceError, match="come later") as caught:
+        list(FeedSource(later(by_url, 59)).posts(state))
+    assert "asked again after" in caught.value.remedy
     assert len(site[1].asked) == 1
     with pytest.raises(SourceError, match="come later"):
         list(FeedSource(later(by_url, 61)).posts(state))
@@ -141,3 +144,47 @@ def test_a_permanent_redirect_is_followed_directly_once_seen_twice(
         memory = state.memory
     assert [path for path, _ in handler.asked] == ["/feed", "/new", "/feed", "/new", "/new"]
     assert memory["url"] == f"{url}/new"
+
+
+def test_a_failing_feed_is_left_alone_for_ten_minutes(
+    by_url: SourceContext, site: tuple[str, type[Site]]
+) -> None:
+    site[1].answers["/feed"] = (500, {}, b"")
+    with pytest.raises(SourceError, match="answered 500") as caught:
+        list(FeedSource(by_url).posts(SourceState()))
+    memory = dict(caught.value.remember)
+    with pytest.raises(SourceError, match="answered 500"):
+        list(FeedSource(later(by_url, 9)).posts(SourceState(memory=memory)))
+    assert len(site[1].asked) == 1
+    site[1].answers["/feed"] = (200, {}, FEED)
+    state = SourceState(memory=memory)
+    assert len(list(FeedSource(later(by_url, 10)).posts(state))) == 1
+    assert state.memory["failed"] == ""
+
+
+def test_nothing_changed_is_believed_for_a_week(by_url: SourceContext, site: tuple[str, type[Site]]) -> None:
+    """A server that always says 304 would hide every new post."""
+    site[1].answers["/feed"] = (200, {"ETag": '"stuck"'}, FEED)
+    state = SourceState()
+    list(FeedSource(by_url).posts(state))
+    day = 24 * 60
+    for days in (1, 6):
+        assert list(FeedSource(later(by_url, days * day)).posts(state)) == []
+    assert len(list(FeedSource(later(by_url, 7 * day)).posts(state))) == 1
+    assert [etag for _, etag in site[1].asked] == ["", '"stuck"', '"stuck"', ""]
+
+
+def test_a_charset_that_is_none_is_passed_over(by_url: SourceContext, site: tuple[str, type[Site]]) -> None:
+    body = rss(f"<item><title>Café</title>{DATED}<link>/a</link></item>").encode()
+    site[1].answers["/feed"] = (200, {"Content-Type": "text/xml; charset=utf-9"}, body)
+    assert only_post(list(FeedSource(by_url).posts(SourceState()))).title == "Café"
+
+
+def test_a_doctype_with_an_internal_subset_is_refused_before_parsing(
+    by_url: SourceContext, site: tuple[str, type[Site]]
+) -> None:
+    entities = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10 if n else 'ha'}'>" for n in range(30))
+    site[1].answers["/feed"] = (200, {}, f"<!DOCTYPE rss [{entities}]><rss>&e29;</rss>".encode())
+    (one,) = FeedSource(by_url).posts(SourceState())
+    assert isinstance(one, Rejected)
+    assert "internal subset" in one.reason

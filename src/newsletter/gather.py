@@ -254,7 +254,9 @@ class _Gathering:
         posts.add_origins(tx, name, outcome.origins, now=self.now)
         if outcome.added or outcome.changed:
             _link_references(tx, index)
+        reading.envelope["failures"] = reading.envelope.get("failures", 0) + 1 if reading.failed else 0
         if not reading.failed:
+            reading.envelope["gathered_at"] = self.now.isoformat()
             reading.envelope["memory"] = _storable(reading.state.memory)
             sources.quarantine(tx, reading.rejected.values(), now=self.now)
             kept = reading.state.unchanged | reading.rejected.keys()

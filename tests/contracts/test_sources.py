@@ -87,12 +87,24 @@ def wordpress(path: Path, dated: dict[str, str]) -> None:
     )
 
 
+def eml(path: Path, dated: dict[str, str]) -> None:
+    path.mkdir(exist_ok=True)
+    for title, date in dated.items():
+        file = path / f"{title.lower()}.eml"
+        file.write_text(
+            f"From: Ada <ada@example.org>\nSubject: {title}\nDate: {date}\nMessage-ID: <{title}@example.org>\n"
+            f"Content-Type: text/html\n\n<p>Text of {title} <script>x()</script></p>\n"
+        )
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+
+
 KINDS = [
     Kind("markdown", "posts", markdown),
     Kind("feed", "atom.xml", atom),
     Kind("feed", "rss.xml", rss),
     Kind("feed", "feed.json", json_feed),
     Kind("wordpress-export", "export.xml", wordpress),
+    Kind("eml", "mails", eml),
 ]
 
 
@@ -207,5 +219,5 @@ def test_gathering_twice_changes_nothing_and_mending_completes(site: Site, sqlit
 
 def test_an_unknown_kind_names_those_there_are(publication: PublicationFactory) -> None:
     config = publication({"sources": [{"name": "one", "kind": "gopher"}]})
-    with pytest.raises(ConfigError, match="feed, markdown, wordpress-export"):
+    with pytest.raises(ConfigError, match="eml, feed, markdown, wordpress, wordpress-export"):
         open_source(SourceContext(config=config, source=config.sources[0], now=NOW))

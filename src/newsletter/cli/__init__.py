@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": ("setup:demo", "Go the whole way on this publication: no network, an embedded mailbox."),
     "gather": ("posts:gather", "Read the sources: new, changed, unchanged, quarantined and why."),
     "quarantine": ("quarantine:quarantine", "Show what could not become a post and why; retry or ignore it."),
+    "sources": ("sources:sources", "Find sources, show how they stand, let them be asked again."),
     "publish": ("posts:publish", "Write feeds and pages into public/ (only bytes that changed)."),
     "feeds": ("feeds:feeds", "Who reads the feeds, and where that went which was published once."),
     "issues": ("issues:issues", "Compose, preview, deliver and account for issues."),

@@ -26,6 +26,11 @@ _DIVISION = re.compile(
     r"(?P<text>(?:(?!<div\b|<p\b).){0,10000}?)</p>\s*</div>",
     re.DOTALL | re.IGNORECASE,
 )
+_GALLERY_ITEM = re.compile(  # as themes without HTML 5 have it
+    r"<dl\b[^>]{0,500}\bgallery-item\b[^>]{0,500}>\s*<dt\b[^>]{0,500}>(?P<media>(?:(?!<d[lt]\b).){0,10000}?)</dt>\s*"
+    r"(?:<dd\b[^>]{0,500}>(?P<text>(?:(?!<d[ldt]\b).){0,10000}?)</dd>\s*)?</dl>",
+    re.DOTALL | re.IGNORECASE,
+)
 _SHORTCODE = re.compile(
     r"(?P<escaped>\[)?\[(?P<end>/)?(?P<name>[A-Za-z][\w-]{1,40})(?P<attributes>(?:\s[^\[\]<>]{0,2000}|\s(?:[^\[\]<>]|<a\b[^<>]{0,500}>|</a>){0,2000})?)/?\](?(escaped)\]|)"
 )
@@ -82,17 +87,21 @@ _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _VERBATIM = re.compile(r"<(pre|script|style|textarea)\b", re.IGNORECASE)
 
 
-def prepare(html: str, find_pictures: FindPictures | None = None) -> tuple[str, list[str]]:
+def prepare(
+    html: str, find_pictures: FindPictures | None = None, *, rendered: bool = False
+) -> tuple[str, list[str]]:
     """Turn captions and galleries into figures, embeds into links, blank lines into paragraphs.
 
-    Returns HTML that still needs to be sanitised, and what was dropped.
+    In what WordPress has `rendered` paragraphs are made already. Returns HTML that still needs to be sanitised,
+    and what was dropped.
     """
     check_size(html, MAX_HTML)
     dropped: list[str] = []
     html = strip_controls(html)
-    blocks = "<!-- wp:" in html
+    blocks = rendered or "<!-- wp:" in html
     html = _CAPTION.sub(_caption, html)
     html = _DIVISION.sub(lambda match: _figure(match["media"], match["text"]), html)
+    html = _GALLERY_ITEM.sub(lambda match: _figure(match["media"], match["text"] or ""), html)
     html = _replace_shortcodes(html, find_pictures, dropped)
     html = _BARE_URL.sub(lambda match: f'{match["before"]}<a href="{match["url"]}">{match["url"]}</a>', html)
     return (html if blocks else _paragraphs(html)), dropped

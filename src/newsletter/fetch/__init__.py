@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -41,7 +41,8 @@ class Fetched:
     """What came back: `body` decoded, `etag` and `last_modified` verbatim, to be given back next time.
 
     `url` is where the body came from, `moved_to` the URL to use from now on when every redirect was permanent.
-    `max_age` is what the server calls fresh, `encoding` the Content-Encoding in which the body came.
+    `max_age` is what the server calls fresh, `encoding` the Content-Encoding in which the body came, `headers`
+    all of them by their name in lower case.
     """
 
     url: str
@@ -53,6 +54,7 @@ class Fetched:
     moved_to: str = ""
     max_age: timedelta = timedelta(0)
     encoding: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def not_modified(self) -> bool:
@@ -68,10 +70,12 @@ def fetch(
     etag: str = "",
     last_modified: str = "",
     accept: str = "*/*",
+    statuses: Collection[int] = (200,),
 ) -> Fetched:
     """Get a URL, following at most `rules.redirects` redirects within one deadline; HEAD brings no body.
 
-    Raises FetchError: refused destination, no answer, too slow, too large, or a status that is not 200 or 304.
+    Raises FetchError: refused destination, no answer, too slow, too large, or a status that is neither among
+    `statuses` nor 304 to a question that named an `etag` or `last_modified`.
     """
     deadline = time.monotonic() + rules.total
     headers = {"User-Agent": rules.user_agent, "Accept": accept, "Accept-Encoding": "gzip"}
@@ -80,8 +84,9 @@ def fetch(
     if last_modified:
         headers["If-Modified-Since"] = last_modified
     here, permanent = check_url(url), True
+    wanted = (*statuses, 304) if etag or last_modified else tuple(statuses)
     for _ in range(rules.redirects + 1):
-        answer = _ask(method, here, headers, rules, deadline)
+        answer = _ask(method, here, headers, rules, deadline, wanted)
         if isinstance(answer, Fetched):
             moved = str(here) if permanent and str(here) != url else ""
             return replace(answer, moved_to=moved)
@@ -97,10 +102,15 @@ def fetch(
 
 
 def _ask(
-    method: str, url: httpx2.URL, headers: dict[str, str], rules: FetchRules, deadline: float
+    method: str,
+    url: httpx2.URL,
+    headers: dict[str, str],
+    rules: FetchRules,
+    deadline: float,
+    wanted: tuple[int, ...],
 ) -> Fetched | tuple[int, str]:
     """Make one request; return what came, or (status, Location) of a redirect."""
-    sent = [("Host", url.netloc.decode("ascii")), *headers.items()]
+    sent = [(b"Host", url.netloc), *((k.encode(), v.encode("latin-1")) for k, v in headers.items())]
     target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
     context = (rules.tls or trust()) if url.scheme == "https" else None
     try:
@@ -108,10 +118,10 @@ def _ask(
             httpcore2.ConnectionPool(ssl_context=context, network_backend=Outgoing(rules, deadline)) as pool,
             pool.stream(method, target, headers=sent) as response,
         ):
-            received = httpx2.Headers(response.headers)
+            received = httpx2.Headers(response.headers, encoding="latin-1")  # whose bytes come back verbatim
             if response.status in _REDIRECTS and "location" in received:
                 return response.status, received["location"]
-            _check_status(response.status, received, str(url))
+            _check_status(response.status, received, str(url), wanted)
             silent = method == "HEAD" or response.status == 304
             body = b"" if silent else _read(response.iter_stream(), received, rules, url)
     except httpcore2.TimeoutException as e:
@@ -137,6 +147,7 @@ def _ask(
         last_modified=received.get("last-modified", ""),
         max_age=_max_age(received.get("cache-control", "")),
         encoding=received.get("content-encoding", "").strip().lower(),
+        headers=dict(received),
     )
 
 
@@ -191,13 +202,16 @@ def _gunzip(chunks: Iterable[bytes], limit: int, url: httpx2.URL) -> Iterator[by
         )
 
 
-def _check_status(status: int, headers: httpx2.Headers, url: str) -> None:
-    if status in (200, 304):
+def _check_status(status: int, headers: httpx2.Headers, url: str, wanted: tuple[int, ...]) -> None:
+    if status in wanted:
         return
     wait = retry_after(headers)
     what, remedy = f"the server answered {status}", "Open it in a browser; correct the URL if it has moved"
     if status == 410:
         what, remedy = "it is gone for good (410)", "Remove it from the configuration, or give its new URL"
+    elif status == 304:
+        what = "it says that nothing has changed (304) to who has nothing"
+        remedy = "Tell the site's operator; it is tried again at the next gathering"
     elif status in (429, 503):
         what = f"the server asks to come later ({status})"
         remedy = f"It is tried again {f'after {wait:.0f} seconds' if wait else 'at the next gathering'}"

@@ -11,10 +11,13 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import cache
+from queue import Empty, SimpleQueue
 
 import httpcore2
 import httpx2
@@ -27,6 +30,12 @@ MIB = 1024 * 1024
 _PIECE = 64 * 1024
 _NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_GLOBAL = (  # which Python 3.11 takes for global: protocol assignments, 6to4 relays, documentation
+    ipaddress.ip_network("192.0.0.0/24"),
+    ipaddress.ip_network("192.88.99.0/24"),
+    ipaddress.ip_network("3fff::/20"),
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214 §6.1: what stands before the IPv4 address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +85,19 @@ def check_url(url: str) -> httpx2.URL:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is global unicast, also behind IPv4-mapped, 6to4, Teredo and NAT64 forms."""
+    """Tell whether an IP address is global unicast, also inside IPv4-mapped, 6to4, Teredo, ISATAP, NAT64 forms."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if ip in _NAT64:
+        if ip in _NAT64 or int(ip) >> 32 & 0xFFFFFFFF in _ISATAP:
             inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
         embedded = [one for one in inner if one is not None]
         if embedded:
             return all(is_public(str(one)) for one in embedded)
         if ip.is_site_local:
             return False
+    if any(ip in network for network in _NOT_GLOBAL):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
@@ -136,7 +147,8 @@ class Outgoing(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         failure: Exception = httpcore2.ConnectError("the name has no address")
-        for address in _resolve(host, port, self._rules):
+        limit = min(self._rules.connect, left_until(self._deadline))
+        for address in _resolve(host, port, self._rules, limit):
             try:
                 limit = min(self._rules.connect, left_until(self._deadline))
                 return _Stream(self._inner.connect_tcp(address, port, limit), self._deadline)
@@ -145,9 +157,9 @@ class Outgoing(httpcore2.NetworkBackend):
         raise failure
 
 
-def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
+def _resolve(host: str, port: int, rules: FetchRules, limit: float) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = _look_up(host, port, limit)
     except (OSError, UnicodeError) as e:
         raise FetchError(
             f"the name {host} cannot be resolved",
@@ -155,7 +167,7 @@ def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
             remedy="Check its spelling and the network",
             lasting=isinstance(e, UnicodeError) or e.errno in _NO_SUCH_NAME,
         ) from e
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(found))
     refused = [one for one in addresses if not (rules.allow_private or is_public(one))]
     if refused:
         raise FetchError(
@@ -165,6 +177,30 @@ def _resolve(host: str, port: int, rules: FetchRules) -> list[str]:
             lasting=True,
         )
     return addresses
+
+
+def _look_up(host: str, port: int, limit: float) -> list[str]:
+    """Return a name's addresses; the system's resolver has no limit of its own that could be set here.
+
+    Raises OSError and UnicodeError as `socket.getaddrinfo` does, httpcore2.ConnectTimeout after `limit` seconds.
+    """
+    answer: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.put([str(entry[4][0]) for entry in found])
+        except Exception as e:
+            answer.put(e)
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    try:
+        got = answer.get(timeout=limit)
+    except Empty:
+        raise httpcore2.ConnectTimeout("the name was not resolved in time") from None
+    if isinstance(got, Exception):
+        raise got
+    return got
 
 
 def left_until(deadline: float) -> float:
@@ -182,13 +218,19 @@ def trust() -> ssl.SSLContext:
 
 
 def retry_after(headers: httpx2.Headers) -> float | None:
-    """Read Retry-After in seconds; its date form counts from the answer's own Date (RFC 9110 §10.2.3)."""
+    """Read Retry-After in seconds; its date form counts from the answer's own Date, if any (RFC 9110 §10.2.3)."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}", value):
         return float(value)
+    then = _http_date(value)
+    since = _http_date(headers.get("date", ""))
+    return None if then is None else max(0.0, then - (time.time() if since is None else since))
+
+
+def _http_date(text: str) -> float | None:
+    """Read a date in seconds since 1970; one that names no zone is in UTC (RFC 9110 §5.6.7)."""
     try:
-        then = email.utils.parsedate_to_datetime(value)
-        since = email.utils.parsedate_to_datetime(headers.get("date", ""))
-        return max(0.0, (then - since).total_seconds())
-    except (ValueError, TypeError):
+        read = email.utils.parsedate_to_datetime(text)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -150,7 +150,8 @@ def _lead(entry: Entry) -> str:
     if image is None or _stem(image.src) in {_stem(src) for src in _SOURCES.findall(entry.html)}:
         return ""
     caption = f"<figcaption>{escape(image.caption)}</figcaption>" if image.caption else ""
-    return f'<figure><img src="{escape(image.src)}" alt="{escape(image.alt)}">{caption}</figure>\n'
+    size = f' width="{image.width}" height="{image.height}"' if image.width and image.height else ""
+    return f'<figure><img src="{escape(image.src)}" alt="{escape(image.alt)}"{size}>{caption}</figure>\n'
 
 
 def _stem(src: str) -> str:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
-from newsletter.errors import ConfigError, FetchError, InputError, SourceError
-from newsletter.fetch import Fetched, fetch, rules_of
+from newsletter.errors import ConfigError, InputError, SourceError
 from newsletter.model import Post, Rejected
-from newsletter.sources import SourceContext, SourceState
+from newsletter.sources import SourceContext, SourceState, visits
 from newsletter.sources.entries import to_post
 from newsletter.sources.feed_formats import read_feed
 
@@ -22,8 +20,6 @@ _ACCEPT = (
     "application/json;q=0.9, */*;q=0.5"
 )
 _LIMIT = 15 * 1024 * 1024  # bytes of a file, as of a body fetched
-_EACH = timedelta(minutes=10)  # never more often than this
-_LONGEST = timedelta(days=1)  # and never less often, whatever the server calls fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,33 +91,15 @@ class FeedSource:
         return _Document(data, str(self._context.source.path), self._context.source.url or "")
 
     def _fetch(self, memory: dict[str, Any], again: bool, state: SourceState) -> _Document | None:
-        now = self._context.now
         url = str(memory.get("url") or self._context.source.url)
-        if memory.get("gone"):
-            raise _gone(url)
-        wait = memory.get("not_before", "")
-        if wait and now < datetime.fromisoformat(wait) <= now + _LONGEST:
-            state.notes.append(f"{url} is read again after {wait}")
+        early = visits.too_early(memory, self._context, url)
+        if early:
+            state.notes.append(early)
             return None
-        try:
-            answer = fetch(
-                url,
-                rules_of(self._context.config),
-                etag="" if again else memory.get("etag", ""),
-                last_modified="" if again else memory.get("last_modified", ""),
-                accept=_ACCEPT,
-            )
-        except FetchError as e:
-            if e.status == 410:
-                raise _gone(url) from e
-            later = now + timedelta(seconds=min(e.retry_after or 0, _LONGEST.total_seconds()))
-            remember = {"not_before": later.isoformat()} if e.retry_after else {}
-            raise SourceError(e.what, where=e.where, remedy=e.remedy, remember=remember) from e
-        memory["not_before"] = (now + min(max(answer.max_age, _EACH), _LONGEST)).isoformat()
-        _note_move(answer, memory, state)
+        answer = visits.visit(url, memory, self._context, anew=again, accept=_ACCEPT)
+        visits.note_move(answer, memory, state)
         if answer.not_modified:
             return None
-        memory["etag"], memory["last_modified"] = answer.etag, answer.last_modified
         return _Document(answer.body, url, answer.url, answer.content_type)
 
     # What it holds
@@ -149,22 +127,3 @@ class FeedSource:
             remedy=error.remedy,
             excerpt=excerpt,
         )
-
-
-def _gone(url: str) -> SourceError:
-    return SourceError(
-        "it is gone for good (410)",
-        where=url,
-        remedy="Remove this source from newsletter.toml, or give its new URL",
-        remember={"gone": "yes"},
-    )
-
-
-def _note_move(answer: Fetched, memory: dict[str, Any], state: SourceState) -> None:
-    """Use a permanent redirect's target once it was seen twice."""
-    seen = memory.get("moved", ["", 0])
-    times = seen[1] + 1 if answer.moved_to and seen[0] == answer.moved_to else 1
-    memory["moved"] = [answer.moved_to, times if answer.moved_to else 0]
-    if answer.moved_to and times >= 2:
-        memory["url"] = answer.moved_to
-        state.notes.append(f"it has moved for good: write url = {answer.moved_to!r} into newsletter.toml")

@@ -31,6 +31,12 @@ def remember(tx: Tx, name: str, state: dict[str, Any], *, now: datetime, failure
     tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
+def standing(tx: Tx) -> dict[str, tuple[dict[str, Any], datetime | None, str]]:
+    """Return of each source that was ever tried what it remembers, when it was tried, and why that failed."""
+    rows = tx.execute(select(_SOURCES.c.name, _SOURCES.c.state, _SOURCES.c.checked_at, _SOURCES.c.failure))
+    return {str(row.name): (dict(row.state or {}), row.checked_at, str(row.failure)) for row in rows}
+
+
 def failures(tx: Tx) -> dict[str, str]:
     """Return the sources that could not be read last time, with the reason."""
     rows = tx.execute(select(_SOURCES.c.name, _SOURCES.c.failure).where(_SOURCES.c.failure != ""))
