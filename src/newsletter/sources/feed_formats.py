@@ -25,6 +25,10 @@ _ID = re.compile(
     rb"<(?:[\w.-]+:)?(?:id|guid|identifier)\b[^<>]{0,500}>\s*(?:<!\[CDATA\[(.{0,2500}?)\]\]>|([^<]{0,2500}))\s*</",
     re.DOTALL,
 )
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)", re.DOTALL)
+_TOMBSTONE = re.compile(
+    rb"<(?:[\w.-]+:)?deleted-entry\b[^<>]{0,2000}?\bref\s*=\s*(?:\"([^\"<>]{0,2500})\"|'([^'<>]{0,2500})')"
+)
 _NOWHERE = "http://nowhere.invalid/"
 
 
@@ -56,6 +60,14 @@ def read_feed(data: bytes, *, where: str, base: str, content_type: str = "") -> 
         reason = locate(data) or "it is well-formed but no feed"
         raise InputError(f"nothing of it can be read: {reason}", remedy="Check it with a feed validator")
     return entries
+
+
+def read_tombstones(data: bytes, content_type: str = "") -> set[str]:
+    """Return the ids of the entries whose end a feed tells of (RFC 6721 §2, `at:deleted-entry`)."""
+    if b"deleted-entry" not in data:
+        return set()
+    found = _TOMBSTONE.finditer(_COMMENT.sub(b"", to_utf8(data, content_type)))
+    return {unescape((one[1] or one[2] or b"").decode()).strip() for one in found} - {""}
 
 
 # Atom and RSS. feedparser's dictionaries answer one key for another when asked nicely, with a warning; a
