@@ -172,7 +172,8 @@ class _Gathering:
         """Note one item; of two under one key the one updated last counts (RFC 4287 §4.1.1)."""
         if unstorable(one):
             one = _unstorable(one)
-        one = replace(one, source=self.source.name)
+        if one.source != self.source.name:
+            one = replace(one, source=self.source.name)
         if isinstance(one, Rejected):
             reading.rejected.setdefault(one.source_key, one)
             return

@@ -31,7 +31,7 @@ _TRACKING = re.compile(
 )
 _SAME_TEXT_WITHIN = timedelta(days=2)
 _TAG = re.compile(r"<[^>]*>")
-_SPACE = re.compile(r"\s+")
+_PLAIN_PAGE = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+(?:/[A-Za-z0-9._~-]+)+)/?", re.ASCII)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -108,10 +108,15 @@ def weigh(post: Post) -> Item:
 
     White space and markup do not count in the latter: reflowing or emphasising a text is no news.
     """
-    text = _SPACE.sub("", html.unescape(_TAG.sub("", post.body_html)))
-    parts = [_SPACE.sub("", post.title), _SPACE.sub("", post.summary), text]
-    parts += [f"{one.when.isoformat()} {_SPACE.sub('', one.text)}" for one in post.corrections]
-    return Item(post, _hash(repr(replace(post, seq=0))), _hash("\n".join(parts)))
+    text = _close_up(html.unescape(_TAG.sub("", post.body_html)))
+    parts = [_close_up(post.title), _close_up(post.summary), text]
+    parts += [f"{one.when.isoformat()} {_close_up(one.text)}" for one in post.corrections]
+    numberless = replace(post, seq=0) if post.seq else post
+    return Item(post, _hash(repr(numberless)), _hash("\n".join(parts)))
+
+
+def _close_up(text: str) -> str:
+    return "".join(text.split())
 
 
 def _hash(text: str) -> str:
@@ -164,6 +169,9 @@ def url_key(url: str) -> str:
 
     Empty for what names no page: a site's root, a URL of another scheme.
     """
+    plain = _PLAIN_PAGE.fullmatch(url)  # most are, and need not be taken apart
+    if plain:
+        return plain[1]
     parts = urlsplit(canonical_url(url))
     path = quote(unquote(parts.path), safe="/%:@!$&'()*+,;=~-._").rstrip("/")
     if parts.scheme not in ("http", "https") or not (path or parts.query):
@@ -348,7 +356,7 @@ class Decider:
             kind=Kind.HELD if held else Kind.NEW,
             seq=seq,
             state=PostState.HELD if held else PostState.LIVE,
-            post=replace(post, updated=updated),
+            post=post if post.updated == updated else replace(post, updated=updated),
         )
 
     def _again(self, item: Item, known: Known) -> Decision:
