@@ -108,15 +108,10 @@ def weigh(post: Post) -> Item:
 
     White space and markup do not count in the latter: reflowing or emphasising a text is no news.
     """
-    text = _close_up(html.unescape(_TAG.sub("", post.body_html)))
-    parts = [_close_up(post.title), _close_up(post.summary), text]
-    parts += [f"{one.when.isoformat()} {_close_up(one.text)}" for one in post.corrections]
-    numberless = replace(post, seq=0) if post.seq else post
-    return Item(post, _hash(repr(numberless)), _hash("\n".join(parts)))
-
-
-def _close_up(text: str) -> str:
-    return "".join(text.split())
+    texts = (post.title, post.summary, html.unescape(_TAG.sub("", post.body_html)))
+    parts = ["".join(text.split()) for text in texts]
+    parts += [f"{one.when.isoformat()} {''.join(one.text.split())}" for one in post.corrections]
+    return Item(post, _hash(repr(replace(post, seq=0) if post.seq else post)), _hash("\n".join(parts)))
 
 
 def _hash(text: str) -> str:
@@ -169,8 +164,7 @@ def url_key(url: str) -> str:
 
     Empty for what names no page: a site's root, a URL of another scheme.
     """
-    plain = _PLAIN_PAGE.fullmatch(url)  # most are, and need not be taken apart
-    if plain:
+    if plain := _PLAIN_PAGE.fullmatch(url):  # most are, and need not be taken apart
         return plain[1]
     parts = urlsplit(canonical_url(url))
     path = quote(unquote(parts.path), safe="/%:@!$&'()*+,;=~-._").rstrip("/")
