@@ -334,7 +334,8 @@ class Decider:
         if known is None:
             return self._first_sight(item.post) if claimant is None else _conflict(item.post, claimant)
         if known.state is PostState.DELETED:
-            return Decision(kind=Kind.UNCHANGED, seq=known.seq, note=_withdrawn(item.post))
+            note = f"{item.post.source_key}: this post was withdrawn and stays so"
+            return Decision(kind=Kind.UNCHANGED, seq=known.seq, note=note)
         if not self._wins(item.post.source, known.source):
             return Decision(kind=Kind.UNCHANGED, seq=known.seq)
         if claimant is not None:
@@ -388,10 +389,6 @@ def _conflict(post: Post, other: Known) -> Decision:
         kind=Kind.CONFLICT,
         note=f"it claims {what} of another post, {other.source_key} of source {other.source} ({other.title})",
     )
-
-
-def _withdrawn(post: Post) -> str:
-    return f"{post.source_key}: this post was withdrawn and stays so"
 
 
 def _redated(post: Post, known: Known) -> str:
