@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -40,6 +42,31 @@ BRUSSELS = "Europe/Brussels"
 )
 def test_an_instant_is_read(text: str, expected: str) -> None:
     assert parse_date(text, BRUSSELS) == (datetime.fromisoformat(expected).replace(tzinfo=UTC), False)
+
+
+TABLE = [
+    line.split("\t")
+    for line in (Path(__file__).parent / "fixtures" / "dates.tsv")
+    .read_text(encoding="utf-8")
+    .splitlines()[1:]
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), TABLE)
+def test_a_date_as_feeds_have_it_is_that_instant_or_refused(written: str, expected: str) -> None:
+    text = written.replace("\\n", "\n").replace("\\t", "\t")
+    kind, _, why = expected.partition(": ")
+    if kind == "refused":
+        with pytest.raises(InputError, match=re.escape(why)) as caught:
+            parse_date(text, BRUSSELS)
+        assert caught.value.remedy
+        return
+    instant, _, alone = expected.partition(" ")
+    assert parse_date(text, BRUSSELS) == (datetime.fromisoformat(instant), alone == "date")
+
+
+def test_the_table_of_dates_is_whole() -> None:
+    assert len({written for written, _ in TABLE}) == len(TABLE) == 233
 
 
 @pytest.mark.parametrize("text", ["2026-09-14", "14 Sep 2026", "Mon, 14 Sep 2026"])
@@ -155,3 +182,8 @@ def test_numbers_that_are_no_dates(text: str) -> None:
 def test_looking_for_a_date_never_fails(text: str) -> None:
     found = find_written_date(text, "UTC")
     assert found is None or found[2] in text
+
+
+@pytest.mark.parametrize("text", ["Posted by Mary 12, 2011", "marraskuu 3, 2011", "Decker 12, 2010"])
+def test_what_begins_like_a_month_is_none(text: str) -> None:
+    assert find_written_date(text, BRUSSELS) is None

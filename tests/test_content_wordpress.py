@@ -173,3 +173,15 @@ def test_repetition_is_read_in_time(text: str) -> None:
     start = time.process_time()
     prepare(text * (1_000_000 // len(text)))
     assert time.process_time() - start < 8
+
+
+def test_a_block_that_holds_no_text_is_reported() -> None:
+    html, dropped = prepare(
+        '<!-- wp:paragraph --><p>A</p><!-- /wp:paragraph -->\n<!-- wp:search {"label":"x"} /-->\n<!-- wp:search /-->\n'
+        '<!-- wp:social-link {"url":"https://a.example.org/","service":"x"} /-->'
+    )
+    assert "<p>A</p>" in html
+    assert dropped == [
+        "the block search was removed: it holds no text",
+        "the block social-link was removed: it holds no text, only https://a.example.org/",
+    ]

@@ -267,3 +267,45 @@ def test_a_source_without_path_and_url_is_refused(publication: PublicationFactor
     config = publication({"sources": [{"name": "feed", "kind": "feed"}]})
     with pytest.raises(ConfigError, match="needs a url or a path"):
         FeedSource(SourceContext(config=config, source=config.sources[0], now=NOW))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("HTTP://site.example.com/1", "HTTP://site.example.com/1"),
+        ("http://site.example.com/1?", "http://site.example.com/1?"),
+        ("http://site.example.com/?a=1&amp;b=2", "http://site.example.com/?a=1&b=2"),
+        ("<![CDATA[ tag:site.example.com,2026:1 ]]>", "tag:site.example.com,2026:1"),
+        ("1", ""),
+        ("//site.example.com/1", ""),
+    ],
+)
+def test_an_id_is_kept_character_by_character(context: SourceContext, written: str, expected: str) -> None:
+    post = only_post(
+        read(
+            context,
+            atom(f"<entry><id>{written}</id><title>A</title><updated>2026-11-02T09:00:00Z</updated></entry>"),
+        )
+    )
+    assert post.id == expected
+
+
+def test_an_author_without_a_name_is_called_by_the_page(context: SourceContext) -> None:
+    post = only_post(
+        read(
+            context,
+            atom(
+                "<entry><title>A</title><updated>2026-11-02T09:00:00Z</updated>"
+                "<author><uri>https://ada.example.com/me</uri></author></entry>"
+            ),
+        )
+    )
+    assert post.authors == (Author(name="ada.example.com", uri="https://ada.example.com/me"),)
+
+
+@pytest.mark.parametrize("player", ['<object classid="x">', '<iframe src="https://video.example.org/1"/>'])
+def test_what_stands_behind_a_player_that_has_no_end_is_kept(context: SourceContext, player: str) -> None:
+    text = f"<description><![CDATA[Before {player} behind.]]></description>"
+    post = only_post(read(context, rss(f"<item><title>A</title>{DATED}{text}</item>")))
+    assert "Before" in post.body_html
+    assert "behind." in post.body_html

@@ -31,7 +31,7 @@ _TRACKING = re.compile(
 )
 _SAME_TEXT_WITHIN = timedelta(days=2)
 _TAG = re.compile(r"<[^>]*>")
-_SPACE = re.compile(r"\s+")
+_PLAIN_PAGE = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+(?:/[A-Za-z0-9._~-]+)+)/?", re.ASCII)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -108,10 +108,10 @@ def weigh(post: Post) -> Item:
 
     White space and markup do not count in the latter: reflowing or emphasising a text is no news.
     """
-    text = _SPACE.sub("", html.unescape(_TAG.sub("", post.body_html)))
-    parts = [_SPACE.sub("", post.title), _SPACE.sub("", post.summary), text]
-    parts += [f"{one.when.isoformat()} {_SPACE.sub('', one.text)}" for one in post.corrections]
-    return Item(post, _hash(repr(replace(post, seq=0))), _hash("\n".join(parts)))
+    texts = (post.title, post.summary, html.unescape(_TAG.sub("", post.body_html)))
+    parts = ["".join(text.split()) for text in texts]
+    parts += [f"{one.when.isoformat()} {''.join(one.text.split())}" for one in post.corrections]
+    return Item(post, _hash(repr(replace(post, seq=0) if post.seq else post)), _hash("\n".join(parts)))
 
 
 def _hash(text: str) -> str:
@@ -164,6 +164,8 @@ def url_key(url: str) -> str:
 
     Empty for what names no page: a site's root, a URL of another scheme.
     """
+    if plain := _PLAIN_PAGE.fullmatch(url):  # most are, and need not be taken apart
+        return plain[1]
     parts = urlsplit(canonical_url(url))
     path = quote(unquote(parts.path), safe="/%:@!$&'()*+,;=~-._").rstrip("/")
     if parts.scheme not in ("http", "https") or not (path or parts.query):
@@ -332,7 +334,8 @@ class Decider:
         if known is None:
             return self._first_sight(item.post) if claimant is None else _conflict(item.post, claimant)
         if known.state is PostState.DELETED:
-            return Decision(kind=Kind.UNCHANGED, seq=known.seq, note=_withdrawn(item.post))
+            note = f"{item.post.source_key}: this post was withdrawn and stays so"
+            return Decision(kind=Kind.UNCHANGED, seq=known.seq, note=note)
         if not self._wins(item.post.source, known.source):
             return Decision(kind=Kind.UNCHANGED, seq=known.seq)
         if claimant is not None:
@@ -348,7 +351,7 @@ class Decider:
             kind=Kind.HELD if held else Kind.NEW,
             seq=seq,
             state=PostState.HELD if held else PostState.LIVE,
-            post=replace(post, updated=updated),
+            post=post if post.updated == updated else replace(post, updated=updated),
         )
 
     def _again(self, item: Item, known: Known) -> Decision:
@@ -386,10 +389,6 @@ def _conflict(post: Post, other: Known) -> Decision:
         kind=Kind.CONFLICT,
         note=f"it claims {what} of another post, {other.source_key} of source {other.source} ({other.title})",
     )
-
-
-def _withdrawn(post: Post) -> str:
-    return f"{post.source_key}: this post was withdrawn and stays so"
 
 
 def _redated(post: Post, known: Known) -> str:

@@ -52,6 +52,8 @@ def say_report(report: GatherReport) -> None:
     ]
     if report.held:
         counts.append(f"{len(report.held)} held until their date")
+    if report.withdrawn:
+        counts.append(f"{len(report.withdrawn)} withdrawn")
     say(f"{report.source}: {', '.join(counts)}")
     for title in report.new:
         say(f"  new: {title}")
@@ -59,6 +61,8 @@ def say_report(report: GatherReport) -> None:
         say(f"  changed: {title}")
     for title in report.held:
         say(f"  held: {title}")
+    for title in report.withdrawn:
+        say(f"  withdrawn: {title}")
     for rejected in report.quarantined:
         say(f"  quarantined: {rejected.where}: {rejected.reason}. {rejected.remedy}".rstrip())
     for note in report.notes:

@@ -95,6 +95,7 @@ class SourceConfig(Section):
     timezone: Zone | None = None
     language: Language | None = None
     priority: int = 100
+    deleted: Literal["keep", "hide", "delete"] = "keep"  # a post that the source no longer has
     options: dict[str, Any] = Field(default_factory=dict, repr=False)  # may hold a password
 
 

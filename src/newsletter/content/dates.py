@@ -49,13 +49,9 @@ ZONE_NAMES: dict[str, int] = {
     "BRT": -180,
     "ART": -180,
 }
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-        1,
-    )
-}
+_MONTHS = (
+    "January February March April May June July August September October November December".lower().split()
+)
 _OFFSET = r"[Zz]|[+-]\d\d:?\d\d"
 _RFC3339 = re.compile(
     rf"(\d{{4}})-(\d\d)-(\d\d)(?:[Tt ]\s*(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*({_OFFSET})?)?", re.ASCII
@@ -129,9 +125,18 @@ def _full_year(text: str) -> int:
     return year + (2000 if len(text) == 2 and year < 50 else 1900)  # RFC 2822 §4.3
 
 
+def _month_number(name: str) -> int:
+    """Return the number of an English month, whole or cut after three letters or more; 0 for anything else.
+
+    Three letters are not enough to go by: `marraskuu` is November.
+    """
+    found = (number for number, month in enumerate(_MONTHS, 1) if month.startswith(name.lower()))
+    return next(found, 0) if len(name) >= 3 else 0
+
+
 def _month(name: str, written: str) -> int:
-    number = _MONTHS.get(name[:3].lower())
-    if number is None:
+    number = _month_number(name)
+    if not number:
         raise InputError(f"{written!r} is not a date: {name!r} is not an English month", remedy=_REMEDY)
     return number
 
@@ -180,7 +185,7 @@ def _stands_alone(match: re.Match[str], text: str) -> bool:
 
 def _written_moment(part: dict[str, str | None], zone: str) -> tuple[datetime, bool] | None:
     name = part["month"] or ""
-    month = int(name) if name.isdigit() else _MONTHS.get(name[:3].lower(), 0)
+    month = int(name) if name.isdigit() else _month_number(name)
     hour = int(part["hour"] or 12)
     half = (part["half"] or "").lower()
     if half:

@@ -97,6 +97,9 @@ def _players_to_links(html: str, surroundings: Surroundings, dropped: list[str])
 
     def link(match: re.Match[str]) -> str:
         attributes = match[2]
+        end = (
+            f"</{match[1]}>" if attributes.endswith("/") else ""
+        )  # as XML has it; HTML would not end it here
         url = _PLAYER_URL.search(attributes)
         if url is None and match[1].lower() in ("video", "audio"):
             inner = _INNER_URL.search(html, match.end(), match.end() + 2000)
@@ -109,10 +112,10 @@ def _players_to_links(html: str, surroundings: Surroundings, dropped: list[str])
             address, parts = "", urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.netloc:
             dropped.append(f"an embedded {match[1].lower()} without a public address was removed")
-            return match[0]
+            return match[0] + end
         dropped.append(f"an embedded {match[1].lower()} became a link to {address[:200]}")
         shown = entities.escape(clean_line(parts.netloc + parts.path))
-        return f'<p><a href="{entities.escape(address)}">{shown}</a></p>{match[0]}'
+        return f'<p><a href="{entities.escape(address)}">{shown}</a></p>{match[0]}{end}'
 
     return _PLAYER.sub(link, html)
 

@@ -109,7 +109,7 @@ RENAMED: dict[str, str] = {
     ),
     **{"acronym": "abbr", "strike": "s", "tt": "code", "big": "", "font": "", "legend": "div"},
 }
-#: Elements whose content is not for readers.
+#: Elements whose content is not for readers. What stands in an object is shown where the object cannot be.
 _SILENT = frozenset(
     {
         "script",
@@ -126,9 +126,7 @@ _SILENT = frozenset(
         "button",
         "canvas",
         "iframe",
-        "object",
         "embed",
-        "applet",
         "audio",
         "video",
         "map",

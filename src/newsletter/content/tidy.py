@@ -197,7 +197,10 @@ def clear_empty(root: Element) -> None:
     for element in reversed(list(root.iterdescendants())):
         tag = element.tag
         if tag in BLOCK:
-            _trim(element)
+            if len(element):
+                _trim(element)
+            else:
+                _trim_text(element)
         if tag not in _MAY_BE_EMPTY and len(element) == 0 and is_blank(element.text):
             if tag in INLINE:
                 append_text(element.getparent(), element.getprevious(), element.text)
@@ -212,13 +215,19 @@ def clear_empty(root: Element) -> None:
         child.tail = "\n" if child.getnext() is not None else None
 
 
+def _trim_text(block: Element) -> None:
+    text = block.text
+    if text and block.tag in _TRIMMED:
+        trimmed = text.strip(" \t\n")
+        if len(trimmed) < len(text):
+            block.text = trimmed
+
+
 def _trim(block: Element) -> None:
     """Drop line breaks at both ends of a line, and blanks between the blocks of a container."""
-    if len(block):
-        _trim_breaks(block)
+    _trim_breaks(block)
     if len(block) == 0:
-        if block.text and block.tag in _TRIMMED:
-            block.text = block.text.strip(" \t\n")
+        _trim_text(block)
         return
     if block.tag != "pre":
         if block[0].tag in BLOCK and is_blank(block.text):

@@ -83,6 +83,8 @@ _BLOCK_START = re.compile(
 _BLOCK_TAG = re.compile(
     r"</?(?:blockquote|div|dl|figure|h[1-6]|li|ol|p|pre|table|tr|td|th|ul)\b", re.IGNORECASE
 )
+#: A block without HTML of its own: WordPress makes its content anew whenever the page is shown.
+_DYNAMIC = re.compile(r"<!--\s{1,9}wp:([\w/-]{1,80})\s{1,9}(\{[^\n]{0,4000}?\}\s{1,9})?/-->")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _VERBATIM = re.compile(r"<(pre|script|style|textarea)\b", re.IGNORECASE)
 
@@ -99,12 +101,18 @@ def prepare(
     dropped: list[str] = []
     html = strip_controls(html)
     blocks = rendered or "<!-- wp:" in html
+    dropped += dict.fromkeys(map(_dynamic, _DYNAMIC.finditer(html))) if blocks else ()
     html = _CAPTION.sub(_caption, html)
     html = _DIVISION.sub(lambda match: _figure(match["media"], match["text"]), html)
     html = _GALLERY_ITEM.sub(lambda match: _figure(match["media"], match["text"] or ""), html)
     html = _replace_shortcodes(html, find_pictures, dropped)
     html = _BARE_URL.sub(lambda match: f'{match["before"]}<a href="{match["url"]}">{match["url"]}</a>', html)
     return (html if blocks else _paragraphs(html)), dropped
+
+
+def _dynamic(match: re.Match[str]) -> str:
+    url = re.search(r'"url":"(https?:[^"]{1,200})"', match[2] or "")
+    return f"the block {match[1]} was removed: it holds no text{f', only {url[1]}' if url else ''}"
 
 
 def _caption(match: re.Match[str]) -> str:

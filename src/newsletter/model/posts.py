@@ -193,8 +193,9 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatherReport:
-    """What one gathering of one source did; `held` are posts dated in the future.
+    """What one gathering of one source did, by titles.
 
+    `held` are posts dated in the future, `withdrawn` those hidden or deleted because the source no longer has them.
     `ignored` counts what is in quarantine beside `quarantined`, by the editor's word.
     """
 
@@ -203,6 +204,7 @@ class GatherReport:
     changed: tuple[str, ...] = ()
     unchanged: int = 0
     held: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     quarantined: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = field(default=())
     failed: str = ""  # the source as a whole could not be read

@@ -62,7 +62,8 @@ class SourceState:
     it says beside its posts: the keys it saw unchanged without reading them, and notes for the editor.
 
     `again` are keys in quarantine, which are to be yielded even if they look unchanged. A source that
-    saw every item it has sets `complete`: keys it no longer names have vanished.
+    saw every item it has sets `complete`: keys it no longer names have vanished. One that did not
+    may name in `deleted` the keys whose end it was told of.
     """
 
     memory: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class SourceState:
     notes: list[str] = field(default_factory=list)
     again: frozenset[str] = frozenset()
     complete: bool = False
+    deleted: set[str] = field(default_factory=set)
 
 
 class Source(Protocol):

@@ -104,7 +104,10 @@ def web_url(base: str, url: str) -> str:
 
 
 def make_author(name: str, uri: str = "", email: str = "") -> Author | None:
-    """Return an author, the e-mail address kept apart from the name (RSS writes `ada@example.org (Ada)`)."""
+    """Return an author, the e-mail address kept apart from the name (RSS writes `ada@example.org (Ada)`).
+
+    One without a name is called by the address's first part, else by the host of the page.
+    """
     name, email = clean_line(name), clean_line(email)
     match = re.fullmatch(
         r"<?([^\s@<>()]+@[^\s@<>()]+)>?(?:\s*\((.*)\))?|(.+?)\s*<([^\s@<>]+@[^\s@<>]+)>", name
@@ -112,8 +115,9 @@ def make_author(name: str, uri: str = "", email: str = "") -> Author | None:
     if match:
         email = match[1] or match[4]
         name = match[2] or match[3] or ""
-    name = name or email.partition("@")[0]
-    return Author(name=name, uri=web_url("", uri), email=email) if name else None
+    page = web_url("", uri)
+    name = name or email.partition("@")[0] or urlsplit(page).netloc
+    return Author(name=name, uri=page, email=email) if name else None
 
 
 def _dates(entry: Entry, zone: str) -> tuple[datetime, datetime, bool]:

@@ -13,7 +13,7 @@ from newsletter.errors import ConfigError, InputError, SourceError
 from newsletter.model import Post, Rejected
 from newsletter.sources import SourceContext, SourceState, visits
 from newsletter.sources.entries import to_post
-from newsletter.sources.feed_formats import read_feed
+from newsletter.sources.feed_formats import read_feed, read_tombstones
 
 _ACCEPT = (
     "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, "
@@ -61,7 +61,8 @@ class FeedSource:
             if isinstance(one, Rejected):
                 rejected.append(one.source_key)
             yield one
-        if not keys:
+        state.deleted = read_tombstones(document.data, document.content_type)
+        if not keys and not state.deleted:
             state.notes.append(f"{document.where} holds no items")
         state.memory.update(memory, keys=keys, rejected=rejected)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from html import unescape
 from typing import Any
-from xml.sax.saxutils import escape
+from urllib.parse import urljoin
 
 from newsletter.content import clean_line, plain_text
 from newsletter.errors import InputError
@@ -18,6 +21,15 @@ from newsletter.sources.xml import check_shape, locate, to_utf8
 
 _HTML = ("text/html", "application/xhtml+xml")
 _WRITTEN = (*_HTML, "text/plain", "")
+_ID = re.compile(
+    rb"<(?:[\w.-]+:)?(?:id|guid|identifier)\b[^<>]{0,500}>\s*(?:<!\[CDATA\[(.{0,2500}?)\]\]>|([^<]{0,2500}))\s*</",
+    re.DOTALL,
+)
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)", re.DOTALL)
+_TOMBSTONE = re.compile(
+    rb"<(?:[\w.-]+:)?deleted-entry\b[^<>]{0,2000}?\bref\s*=\s*(?:\"([^\"<>]{0,2500})\"|'([^'<>]{0,2500})')"
+)
+_NOWHERE = "http://nowhere.invalid/"
 
 
 def read_feed(data: bytes, *, where: str, base: str, content_type: str = "") -> list[Entry]:
@@ -39,14 +51,23 @@ def read_feed(data: bytes, *, where: str, base: str, content_type: str = "") -> 
         resolve_relative_uris=False,
         sanitize_html=False,
     )
+    written = _written_ids(text)
     entries = [
-        _xml_entry(one, feed.feed, text, f"{where} item {number}", base)
+        _xml_entry(one, feed.feed, written, f"{where} item {number}", base)
         for number, one in enumerate(feed.entries, 1)
     ]
     if not entries and (feed.bozo or not feed.get("version")):
         reason = locate(data) or "it is well-formed but no feed"
         raise InputError(f"nothing of it can be read: {reason}", remedy="Check it with a feed validator")
     return entries
+
+
+def read_tombstones(data: bytes, content_type: str = "") -> set[str]:
+    """Return the ids of the entries whose end a feed tells of (RFC 6721 §2, `at:deleted-entry`)."""
+    if b"deleted-entry" not in data:
+        return set()
+    found = _TOMBSTONE.finditer(_COMMENT.sub(b"", to_utf8(data, content_type)))
+    return {unescape((one[1] or one[2] or b"").decode()).strip() for one in found} - {""}
 
 
 # Atom and RSS. feedparser's dictionaries answer one key for another when asked nicely, with a warning; a
@@ -62,11 +83,26 @@ def _string(found: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _xml_entry(one: Mapping[str, Any], feed: Mapping[str, Any], text: bytes, where: str, base: str) -> Entry:
-    post_id, url = _string(one, "id").strip(), _string(one, "link").strip()
-    written = escape(post_id).encode() in text or post_id.encode() in text
-    if not written or (_get(one, "guidislink") and not is_absolute_id(post_id)):
-        post_id = ""  # it is relative, and feedparser joined it with a base that may change
+def _written_ids(text: bytes) -> dict[str, str]:
+    """Return the ids in a document as they are written, by what feedparser makes of them.
+
+    It joins each with the base, which changes one that is absolute (`HTTP:` becomes `http:`, an empty query is
+    lost). One that is relative is not among them: the base may change.
+    """
+    told = [unescape((one[1] or one[2]).decode()).strip() for one in _ID.finditer(text)]
+    found = {one: one for one in told}
+    for one in told:
+        with suppress(ValueError):
+            found.setdefault(urljoin(_NOWHERE, one), one)
+    return found
+
+
+def _xml_entry(
+    one: Mapping[str, Any], feed: Mapping[str, Any], written: Mapping[str, str], where: str, base: str
+) -> Entry:
+    post_id, url = written.get(_string(one, "id").strip(), ""), _string(one, "link").strip()
+    if _get(one, "guidislink") and not is_absolute_id(post_id):
+        post_id = ""
     body, kind, body_base, language = _body(one)
     title, summary = _get(one, "title_detail") or {}, _get(one, "summary_detail") or {}
     summary_text = "" if summary.get("value") == body else _string(summary, "value")

@@ -14,8 +14,6 @@ same transaction, even if its source could not be read.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -27,6 +25,7 @@ from typing import Any
 from newsletter import __version__
 from newsletter.config import Config, SourceConfig
 from newsletter.errors import ConfigError, FetchError, OutsideError, SourceError
+from newsletter.gather.refusing import clean, conflict, presentable, storable
 from newsletter.identity import (
     Decider,
     Decision,
@@ -47,7 +46,6 @@ from newsletter.store import Store, Tx, posts, sources
 
 __all__ = ["Decider", "gather"]
 
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _SHARED = tuple(one.name for one in fields(Known) if one.name not in ("state", "fingerprint"))
 
 
@@ -107,6 +105,8 @@ class _Outcome:
     origins: dict[str, Origin] = field(default_factory=dict)
     titles: dict[Kind, list[str]] = field(default_factory=dict)
     untouched: list[int] = field(default_factory=list)
+    moved: dict[int, PostState] = field(default_factory=dict)  # hidden, deleted or shown again
+    withdrawn: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class _Gathering:
             items = (weigh(post) for post in reading.posts.values())
             for item, decision in self._decide(items, index, reading):
                 self._place(item, decision, index, outcome)
-            reading.notes += _vanished(reading, index)
+            self._withdraw(reading, index, outcome)
             report = self._report(reading, outcome, index)
             if not self.dry_run:
                 self._file(tx, reading, outcome, index)
@@ -142,6 +142,8 @@ class _Gathering:
             ignored = sources.ignored(tx, self.source.name)
         settings, former = self._settings(), envelope.get("settings")
         envelope["settings"] = settings
+        if settings != former:
+            envelope.pop("vanished", None)
         memory = dict(envelope.get("memory", {})) if settings == former else {}
         reading = _Reading(SourceState(memory=memory, again=frozenset(waiting)), envelope, waiting, ignored)
         with tempfile.TemporaryDirectory() if self.dry_run else nullcontext() as scratch:
@@ -172,8 +174,9 @@ class _Gathering:
     def _take(self, one: Post | Rejected, reading: _Reading) -> None:
         """Note one item; of two under one key the one updated last counts (RFC 4287 §4.1.1)."""
         if unstorable(one):
-            one = _unstorable(one)
-        one = replace(one, source=self.source.name)
+            one = presentable(one)
+        if one.source != self.source.name:
+            one = replace(one, source=self.source.name)
         if isinstance(one, Rejected):
             reading.rejected.setdefault(one.source_key, one.marked())
             return
@@ -186,11 +189,12 @@ class _Gathering:
     # Deciding
 
     def _index(self, tx: Tx, reading: _Reading) -> Index:
-        """Load what matching needs: every post, or with nothing to match only those held for their date."""
+        """Load what is needed: every post, or with nothing to match or withdraw only those held for their date."""
         index = Index(f"{self.config.publication.url}posts/{{}}/")
         for key, origin in posts.origins(tx, self.source.name).items():
             index.add_origin(key, origin)
-        for known in posts.known(tx, held_by=None if reading.posts else self.source.name):
+        every = reading.posts or reading.envelope.get("hidden") or _gone(reading, index)
+        for known in posts.known(tx, held_by=None if every else self.source.name):
             index.add(known)
         return index
 
@@ -213,7 +217,7 @@ class _Gathering:
                 continue
             decision = decider.decide(item, known, index.claimant(item.post, known.seq if known else 0))
             if decision.kind is Kind.CONFLICT:
-                reading.rejected[key] = _conflict(item.post, decision.note)
+                reading.rejected[key] = conflict(item.post, decision.note)
                 continue
             if decision.note:
                 reading.notes.append(decision.note)
@@ -243,6 +247,47 @@ class _Gathering:
     def _first_id(self, post: Post, index: Index) -> str:
         return post.id or mint_id(self.config.publication.tag_prefix, post, index.ids)
 
+    # Withdrawing
+
+    def _withdraw(self, reading: _Reading, index: Index, outcome: _Outcome) -> None:
+        """Do what is configured with posts that the source no longer has, once, and show those that are back."""
+        envelope, present, gone = reading.envelope, reading.present(), _gone(reading, index)
+        if gone and not present and reading.state.complete and self.source.deleted != "keep":
+            reading.notes.append("it tells of nothing any more: no post of it is hidden or deleted")
+            return
+        hidden = dict(envelope.get("hidden", {}))
+        for key in gone:
+            seq = index.origins[key].seq
+            state = self._fate(index.posts.get(seq))
+            reading.notes.append(
+                f"{key}: its source no longer tells of it; the post {f'is {state}' if state else 'stays'}"
+            )
+            if state:
+                outcome.moved[seq] = state
+                outcome.withdrawn.append(index.posts[seq].title)
+            if state is PostState.HIDDEN:
+                hidden[key] = seq
+        for key, seq in list(hidden.items()):
+            known = index.posts.get(seq)
+            if known is not None and (key in present or index.keys.get(seq, set()) & present):
+                del hidden[key]
+                if known.state is PostState.HIDDEN:
+                    outcome.moved[seq] = PostState.HELD if known.published > self.now else PostState.LIVE
+                    reading.notes.append(f"{key}: its source tells of it again; the post is shown")
+        if hidden or "hidden" in envelope:
+            envelope["hidden"] = hidden
+        if not reading.failed:
+            envelope["vanished"] = sorted({*gone, *_told(reading)} - present)
+
+    def _fate(self, known: Known | None) -> PostState | None:
+        """Say what becomes of a post that its source no longer has, None: it stays."""
+        settled = (PostState.HIDDEN, PostState.DELETED)
+        if known is None or known.source != self.source.name or known.state in settled:
+            return None
+        fates = {"hide": PostState.HIDDEN, "delete": PostState.DELETED}
+        fate = fates.get(self.source.deleted)
+        return PostState.HIDDEN if fate and known.state is PostState.HELD else fate  # nobody has seen it
+
     # Filing
 
     def _file(self, tx: Tx, reading: _Reading, outcome: _Outcome, index: Index) -> None:
@@ -250,6 +295,8 @@ class _Gathering:
         name = self.source.name
         posts.add(tx, outcome.added, now=self.now)
         posts.change(tx, outcome.changed)
+        for seq, state in outcome.moved.items():
+            posts.set_state(tx, seq, state, now=self.now)
         posts.release_due(tx, now=self.now, source=name)
         posts.add_origins(tx, name, outcome.origins, now=self.now)
         if outcome.added or outcome.changed:
@@ -257,7 +304,7 @@ class _Gathering:
         reading.envelope["failures"] = reading.envelope.get("failures", 0) + 1 if reading.failed else 0
         if not reading.failed:
             reading.envelope["gathered_at"] = self.now.isoformat()
-            reading.envelope["memory"] = _storable(reading.state.memory)
+            reading.envelope["memory"] = storable(reading.state.memory)
             sources.quarantine(tx, reading.rejected.values(), now=self.now)
             kept = reading.state.unchanged | reading.rejected.keys()
             sources.discharge(tx, name, [key for key in reading.waiting if key not in kept])
@@ -267,7 +314,9 @@ class _Gathering:
         waiting = [
             known
             for known in index.posts.values()
-            if known.source == self.source.name and known.state is PostState.HELD
+            if known.source == self.source.name
+            and known.state is PostState.HELD
+            and known.seq not in outcome.moved
         ]
         released = [known.title for known in waiting if known.published <= self.now]
         held = {known.seq: known.title for known in waiting if known.published > self.now}
@@ -280,25 +329,30 @@ class _Gathering:
             changed=(*titles.get(Kind.CHANGED, ()), *titles.get(Kind.MINOR, ())),
             unchanged=sum(1 for seq in (*outcome.untouched, *skipped) if seq not in held),
             held=tuple(held.values()),
+            withdrawn=tuple(outcome.withdrawn),
             quarantined=tuple(quarantined),
             ignored=ignored,
-            notes=tuple(map(_clean, (*reading.state.notes, *reading.notes))),
+            notes=tuple(map(clean, (*reading.state.notes, *reading.notes))),
             failed=reading.failed,
         )
 
 
-def _vanished(reading: _Reading, index: Index) -> list[str]:
-    """Say, once, of a post that its source no longer tells of it; the post stays."""
-    if not reading.state.complete or reading.failed:
+def _told(reading: _Reading) -> frozenset[str]:
+    """Return the keys of which it was said that the source no longer has them."""
+    return frozenset(reading.envelope.get("vanished", ()))
+
+
+def _gone(reading: _Reading, index: Index) -> list[str]:
+    """Return the keys that the source no longer has, by its own list or word, and of which this was not said yet."""
+    if reading.failed:
         return []
-    present, told = reading.present(), frozenset(reading.envelope.get("vanished", ()))
-    gone = [
+    present, state = reading.present(), reading.state
+    named = index.origins.keys() if state.complete else state.deleted & index.origins.keys()
+    return [
         key
-        for key, origin in sorted(index.origins.items())
-        if key not in present and not index.keys[origin.seq] & present
+        for key in sorted(named - present - _told(reading))
+        if not index.keys[index.origins[key].seq] & present
     ]
-    reading.envelope["vanished"] = gone
-    return [f"{key}: its source no longer tells of it; the post stays" for key in gone if key not in told]
 
 
 def _link_references(tx: Tx, index: Index) -> None:
@@ -310,41 +364,3 @@ def _link_references(tx: Tx, index: Index) -> None:
 def _known(post: Post, state: PostState, fingerprint: str) -> Known:
     values = {name: getattr(post, name) for name in _SHARED}
     return Known(**values, state=state, fingerprint=fingerprint)
-
-
-def _conflict(post: Post, reason: str) -> Rejected:
-    return Rejected(
-        source=post.source,
-        source_key=post.source_key,
-        where=post.source_key,
-        reason=reason,
-        remedy="Give one of the two another slug or URL, or remove it",
-        excerpt=post.title,
-        mark=weigh(post).digest,
-    )
-
-
-def _unstorable(one: Post | Rejected) -> Rejected:
-    """Make an item presentable whose text no database takes."""
-    if isinstance(one, Rejected):
-        return Rejected(**{name: _clean(getattr(one, name)) for name in Rejected.__slots__})
-    return Rejected(
-        source=one.source,
-        source_key=_clean(one.source_key),
-        where=_clean(one.source_key),
-        reason="its name or text holds characters that are no text (NUL or half of a surrogate pair)",
-        remedy="Rename it, or save it anew as UTF-8",
-    )
-
-
-def _clean(text: str) -> str:
-    return _NO_TEXT.sub("\ufffd", text)
-
-
-def _storable(memory: dict[str, Any]) -> dict[str, Any]:
-    """Return a source's memory without what no database takes, such as file names that are no text."""
-    written = json.dumps(memory, ensure_ascii=False)
-    if not _NO_TEXT.search(written) and "\\u0000" not in written:
-        return memory
-    cleaned: dict[str, Any] = json.loads(_clean(written.replace("\\u0000", "\ufffd")))
-    return cleaned
