@@ -21,7 +21,7 @@ from newsletter.model import (
     Subscription,
     SuppressionReason,
 )
-from newsletter.store import bulk, consents, suppressions
+from newsletter.store import bulk, consents, letters, suppressions
 from newsletter.store.engine import Tx
 from newsletter.store.schema import (
     attempts,
@@ -297,6 +297,7 @@ def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
     person = find(tx, address)
     key = suppressions.key_of(address)
     known = suppressions.find(tx, [key]).get(key)
+    letters.forget(tx, address, 0 if person is None else person.id, now=now)
     if person is None and (known is None or not known.address):
         return False
     suppress(tx, address, SuppressionReason.ERASURE, now=now, channel=channel)
