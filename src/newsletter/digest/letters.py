@@ -26,6 +26,7 @@ from newsletter.model import Letter, Message, NoticeKind, Reader
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+_LONGEST_NAME = 100
 HASH_SHOWN = 16  # characters of an address's hash in the token that confirms it
 
 
@@ -178,8 +179,8 @@ class LetterMailer:
 
 
 def _name(name: str) -> str:
-    """Return a display name, nothing where it cannot stand in a header: a letter goes without it."""
+    """Return a display name, nothing where it cannot well stand in a header: a letter goes without it."""
     try:
-        return headers.checked(name, "name")
+        return headers.checked(name, "name") if len(name) <= _LONGEST_NAME else ""
     except InputError:
         return ""
