@@ -652,13 +652,13 @@ def test_kill_9_in_the_midst_loses_and_doubles_no_letter(
     boxed: bool,
 ) -> None:
     """Killed again and again at this moment: each letter arrives once, or the ledger says that it is in doubt."""
-    some = people(store, 40)
+    some = people(store, 24)
     for person in some:
         assert ask(store, person)
     running: list[subprocess.Popen[str]] = []
 
     def strike(stage: Stage, nth: int) -> None:
-        if stage is moment and nth % 9 == 0 and running:
+        if stage is moment and nth % 8 == 0 and running:
             os.kill(running[-1].pid, signal.SIGKILL)
 
     with FaultServer(tmp_path / "log", watch=strike) as server:
