@@ -14,33 +14,13 @@ SOURCE = Path(__file__).parent.parent / "src" / "newsletter"
 
 FLOORS: dict[int, set[str]] = {
     6: {"cli", "web", "daemon", "demo", "prove", "__main__"},
-    5: {"publisher"},
-    4: {"gather", "publish", "issues", "deliver", "readiness", "subscriptions", "websub", "moves", "bounces"}
-    | {"quarantine", "illustrate"},
-    3: {
-        "config",
-        "fetch",
-        "store",
-        "sources",
-        "transports",
-        "crew",
-        "pictures",
-        "scaffold",
-        "templating",
-        "watching",
-    },
-    2: {
-        "content",
-        "compose",
-        "feeds",
-        "digest",
-        "identity",
-        "pages",
-        "checks",
-        "tokens",
-        "reports",
-        "metadata",
-    },
+    5: {"publisher", "letterbox"},
+    4: {"gather", "quarantine", "illustrate", "publish", "issues", "deliver", "readiness", "websub", "moves"}
+    | {"subscriptions", "letters", "bounces"},
+    3: {"config", "fetch", "store", "sources", "transports", "crew", "pictures", "scaffold", "templating"}
+    | {"watching"},
+    2: {"content", "compose", "feeds", "digest", "identity", "pages", "checks", "tokens", "reports"}
+    | {"metadata"},
     1: {"model"},
     0: {"errors", "schedule", "__init__"},
 }

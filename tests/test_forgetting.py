@@ -8,18 +8,20 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
-from newsletter import subscriptions
+from newsletter import letters, subscriptions
 from newsletter.model import (
     Consent,
     ConsentAct,
     DeliveryState,
     IssueState,
+    NoticeKind,
     Outcome,
     Stage,
     Subscriber,
     SuppressionReason,
 )
 from newsletter.store import Store, Tx, consents, schema, subscribers
+from newsletter.store import letters as stored_letters
 from newsletter.store.backup import backup
 from newsletter.subscriptions import LineOutcome
 
@@ -52,6 +54,11 @@ def fill(store: Store, folder: Path) -> None:
             ip_until=LATER + timedelta(days=30),
         )
         consents.append(tx, [line])
+        for kind, other in ((NoticeKind.LINK, ""), (NoticeKind.ADDRESS, f"new.{ADDRESS}")):
+            assert letters.request(tx, kind, person, "weekly", now=NOW, address=other)
+            stored_letters.release(tx, "weekly", frozen="", now=NOW)
+        assert letters.request(tx, NoticeKind.GOODBYE, person, "weekly", now=NOW)
+        assert letters.request(tx, NoticeKind.ADDRESS, person, "weekly", now=NOW, address=f"newer.{ADDRESS}")
         subscribers.suppress(
             tx, ADDRESS, SuppressionReason.COMPLAINT, now=NOW, note=f"{NAME}: {ADDRESS} wrote"
         )
@@ -111,7 +118,15 @@ def in_tables(store: Store) -> set[str]:
 
 def test_no_table_holds_who_was_forgotten(store: Store, tmp_path: Path) -> None:
     fill(store, tmp_path)
-    everywhere = {"subscribers", "consents", "consent_ips", "deliveries", "attempts", "suppressions"}
+    everywhere = {
+        "subscribers",
+        "consents",
+        "consent_ips",
+        "deliveries",
+        "attempts",
+        "suppressions",
+        "letters",
+    }
     assert in_tables(store) == everywhere
     assert subscriptions.forget(store, ADDRESS.replace("odd", "ODD"), now=LATER)
     assert in_tables(store) == set()

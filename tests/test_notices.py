@@ -33,6 +33,8 @@ OWN = {
     NoticeKind.CONFIRMATION: {LINKS.confirm},
     NoticeKind.WELCOME: {LINKS.preferences, LINKS.unsubscribe, LINKS.archive},
     NoticeKind.GOODBYE: {LINKS.resubscribe},
+    NoticeKind.LINK: {LINKS.preferences},
+    NoticeKind.ADDRESS: {LINKS.confirm},
 }
 TEMPLATES = templating.template_set(templating.environment(), "digest/notice.html.j2", "digest/notice.txt.j2")
 EVERY = pytest.mark.parametrize("kind", list(NoticeKind))
@@ -94,6 +96,8 @@ def test_a_welcome_greets_by_name_where_there_is_one() -> None:
         (NoticeKind.WELCOME, "unsubscribe"),
         (NoticeKind.WELCOME, "preferences"),
         (NoticeKind.GOODBYE, "resubscribe"),
+        (NoticeKind.LINK, "preferences"),
+        (NoticeKind.ADDRESS, "confirm"),
     ],
 )
 def test_a_notice_without_its_link_is_refused(kind: NoticeKind, missing: str) -> None:

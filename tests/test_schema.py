@@ -81,7 +81,7 @@ def test_every_table_is_strict_and_ids_never_come_back(sqlite_store: Store) -> N
         )
     assert strict == set(METADATA.tables)
     hub = {"websub_requests", "websub_subscriptions"}
-    assert numbered == {"posts", "issues", "subscribers", "consents", "bounces"} | hub
+    assert numbered == {"posts", "issues", "subscribers", "consents", "letters", "bounces"} | hub
 
 
 def test_the_partial_index_keeps_its_predicate(store: Store) -> None:

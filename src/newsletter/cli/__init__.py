@@ -32,6 +32,7 @@ COMMANDS = {
     "serve": ("serving:serve", "Serve the web part alone."),
     "subscribers": ("subscribers:subscribers", "Import, export, add, show and forget subscribers."),
     "websub": ("push:websub", "Show and tell who waits for changed feeds: hubs and subscribers."),
+    "letters": ("letters:letters", "Show and send letters: confirmations, welcomes, goodbyes, links."),
     "bounces": ("bounces:bounces", "Read bounces and complaints, judge them, show and undo what followed."),
     "check": ("checking:check", "Check feeds, digests or the configuration; exit 1 on a finding."),
     "prove": ("setup:prove", "Deliver while being killed, on this machine, and print the account."),

@@ -15,6 +15,8 @@ from newsletter.errors import InputError
 from newsletter.model import Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from newsletter.subscriptions import ImportLine
 
 
@@ -44,8 +46,11 @@ def list_(context: Context, newsletter: str | None, as_json: bool) -> None:
 @click.option("--newsletter", "newsletters", multiple=True, metavar="NAME", help="Default: every newsletter.")
 @click.option("--name", default="", help="What to call the person.")
 @click.option("--consent", required=True, help="How and when the person agreed, in your words; it is kept.")
+@click.option("--welcome", is_flag=True, help="Send the person a welcome.")
 @pass_context
-def add(context: Context, address: str, newsletters: tuple[str, ...], name: str, consent: str) -> None:
+def add(
+    context: Context, address: str, newsletters: tuple[str, ...], name: str, consent: str, welcome: bool
+) -> None:
     """Add one person who agreed to be written to."""
     chosen = newsletters or tuple(one.name for one in context.config.newsletters)
     for one in chosen:
@@ -54,6 +59,20 @@ def add(context: Context, address: str, newsletters: tuple[str, ...], name: str,
         address, chosen, name=name, consent=consent, now=datetime.now(UTC)
     )
     say(f"{said.address}: {said.outcome}" + (f" ({said.why})" if said.why else ""))
+    if welcome and said.outcome.value in ("added", "updated"):
+        _welcome(context, said.address, chosen)
+
+
+def _welcome(context: Context, address: str, newsletters: Sequence[str]) -> None:
+    from newsletter import letters
+    from newsletter.store import subscribers as stored
+
+    with context.publisher.store.write() as tx:
+        person = stored.find(tx, address)
+        if person is None:
+            return
+        for one in newsletters:
+            letters.request(tx, letters.NoticeKind.WELCOME, person, one, now=datetime.now(UTC))
 
 
 FORMATS = ("newsletter", "mailchimp", "listmonk", "ghost", "substack", "buttondown")

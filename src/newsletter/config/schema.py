@@ -248,6 +248,7 @@ class ConsentConfig(Section):
     """What is kept of a consent beside its words."""
 
     keep_ip: Duration = timedelta()  # the address of the computer it came from; 0: never
+    welcome: bool = True  # who confirmed gets a letter that says so
 
 
 class SecretsConfig(Section):

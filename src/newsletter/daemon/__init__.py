@@ -2,7 +2,8 @@
 
     tick:     gather > publish > slots (missed, held, composed) > release, end of pauses > alarm (slots overdue)
     delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
-    push:     hubs that are to be told, callbacks of the built-in hub; beside both, so that neither waits for the other
+    letters:  those that wait; beside both, so that none waits for a long issue
+    push:     hubs that are to be told, callbacks of the built-in hub; beside all, so that none waits for another
 
 A folder of posts is gathered also when something in it changed and it is quiet again.
 
@@ -20,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from newsletter.bounces import LmtpServer
 from newsletter.daemon.works import Overdue, Works
@@ -28,6 +29,9 @@ from newsletter.errors import LeaseLost, NewsletterError
 from newsletter.model import Account, GatherReport, Issue, IssueState, Slot, SlotState
 from newsletter.watching import FolderWatch, folders_of
 from newsletter.web.server import until_signalled
+
+if TYPE_CHECKING:
+    from newsletter.config import NewsletterConfig
 
 TICK = timedelta(seconds=5)
 FIRST_RETRY = timedelta(seconds=10)
@@ -93,6 +97,12 @@ class Daemon:
         """Deliver what is due of every released issue."""
         now = self.clock()
         self._run("delivery", self._deliver_all, now)
+
+    def letters(self) -> None:
+        """Send the letters of every newsletter that wait."""
+        now = self.clock()
+        for one in self.works.newsletters():
+            self._run(f"letters of {one.name}", partial(self._letters, one), now)
 
     def push(self) -> None:
         """Tell hubs and subscribers of feeds that changed, and ask who wants to be one."""
@@ -245,6 +255,19 @@ class Daemon:
             self._changed = True
         return next_look(account, self.clock())
 
+    def _letters(self, newsletter: NewsletterConfig, now: datetime) -> None:
+        from newsletter import letterbox
+
+        works = self.works
+        if self._is_paused():
+            return
+        for sums in letterbox.send(works.store, works.config, newsletter, clock=self.clock, stop=self.stop):
+            log.info(
+                "letters of %s: %d = %d accepted + %d refused + %d suppressed + %d unknown + %d waiting",
+                *(newsletter.name, sums.audience, sums.accepted, sums.refused, sums.suppressed),
+                *(sums.unknown, sums.waiting + sums.attempting),
+            )
+
     def _push(self, now: datetime) -> None:
         from newsletter import websub
 
@@ -335,7 +358,7 @@ def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:
         job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
     )
     seconds = tick.total_seconds()
-    for work in (daemon.tick, daemon.deliver, daemon.push):
+    for work in (daemon.tick, daemon.deliver, daemon.letters, daemon.push):
         scheduler.add_job(
             work, "interval", seconds=seconds, id=work.__name__, next_run_time=datetime.now(UTC)
         )

@@ -181,15 +181,17 @@ def deliver(
     clock: Callable[[], datetime],
     progress: Callable[[Account], None] | None = None,
     stop: threading.Event | None = None,
+    lock: str = "",
 ) -> Account:
     """Deliver what is due of a released issue; return when nothing is due, `stop` is set, or it was held.
 
     The Account's `next_at` says when those put off are due. An issue that was held by a fault carries its
     reason. Raises LeaseLost when another process delivers it, TransportError when no connection could be
-    made, StoreError when the ledger cannot be written: then nothing is sent either.
+    made, StoreError when the ledger cannot be written: then nothing is sent either. `lock` keeps other processes
+    away, by default from this issue.
     """
     idempotent = connect().capabilities.idempotent
-    with store.lock(f"issue-{issue_id}") as alone:
+    with store.lock(lock or f"issue-{issue_id}") as alone:
         if not alone:
             raise LeaseLost(
                 "another process is delivering this issue",

@@ -7,6 +7,7 @@ bytes of each reader's message. `compose_notice` makes the short mails about a s
 from newsletter.digest.compiling import LIMIT, check_templates, compile_digest
 from newsletter.digest.dkim import Signer, read_signer, record_of
 from newsletter.digest.frozen import Frozen, freeze, thaw
+from newsletter.digest.letters import HASH_SHOWN, LetterMailer, Stationery, freeze_stationery, thaw_stationery
 from newsletter.digest.mailer import Mailer, MailSettings, seed, unique_part
 from newsletter.digest.material import (
     Depth,
@@ -23,15 +24,16 @@ from newsletter.digest.notices import (
     NOTICE_TEMPLATES,
     Addressee,
     Notice,
-    NoticeKind,
     NoticeLinks,
     compose_notice,
 )
 from newsletter.digest.rendering import template_names, tongue_of
 from newsletter.digest.variants import Known
 from newsletter.digest.wording import day
+from newsletter.model import NoticeKind
 
 __all__ = [
+    "HASH_SHOWN",
     "LIMIT",
     "NOTICE_TEMPLATES",
     "Addressee",
@@ -40,6 +42,7 @@ __all__ = [
     "Digest",
     "Frozen",
     "Known",
+    "LetterMailer",
     "Looks",
     "MailSettings",
     "Mailer",
@@ -48,11 +51,13 @@ __all__ = [
     "NoticeKind",
     "NoticeLinks",
     "Signer",
+    "Stationery",
     "check_templates",
     "compile_digest",
     "compose_notice",
     "day",
     "freeze",
+    "freeze_stationery",
     "issue_url",
     "post_url",
     "read_signer",
@@ -61,6 +66,7 @@ __all__ = [
     "subject_of",
     "template_names",
     "thaw",
+    "thaw_stationery",
     "title_of",
     "tongue_of",
     "unique_part",

@@ -76,11 +76,10 @@ class Mailer:
         self.settings = settings
         self._frozen = frozen
         boundary = f"=_{hashlib.sha256(f'{issue.id} {issue.sha256}'.encode()).hexdigest()[:28]}"
-        start, end = f"--{boundary}\r\n", f"--{boundary}--\r\n".encode()
-        around = (start + _PART.format("plain")).encode(), (start + _PART.format("html")).encode(), end
+        around = part_of(boundary, "plain"), part_of(boundary, "html"), f"--{boundary}--\r\n".encode()
         self._variants = Variants(frozen, templates, around, guard, known)
-        self._domain = _domain(settings.sender, "sender")
-        self._bounce = _domain(f"b@{settings.bounce_domain}", "bounce_domain")
+        self._domain = domain_of(settings.sender, "sender")
+        self._bounce = domain_of(f"b@{settings.bounce_domain}", "bounce_domain")
         self._seed = seed(settings.list_id, issue.number, issue.sha256)
         self._same = list(_same_for_all(issue, settings, boundary))
         self._head = b"".join(self._same)
@@ -100,7 +99,7 @@ class Mailer:
         fields = (
             headers.mailbox("To", recipient, reader.name),
             headers.tokens("Message-ID", self._message_id(number)),
-            headers.tokens("List-Unsubscribe", f"<{page}>", f"<{self._mailto(token)}>"),
+            headers.tokens("List-Unsubscribe", f"<{page}>", f"<{mailto(token, self._bounce)}>"),
         )
         body = self._variants.body(self._values(reader, page))
         sealed = self._seal.sign(fields, body)
@@ -139,12 +138,6 @@ class Mailer:
     def _token(self, purpose: tokens.Purpose, subject: str) -> str:
         return tokens.make(self.settings.keys, purpose, subject)
 
-    def _mailto(self, token: str) -> str:
-        local = f"u+{token}"
-        if len(local) <= _LONGEST_LOCAL:
-            return f"mailto:{local}@{self._bounce}?subject=unsubscribe"
-        return f"mailto:u@{self._bounce}?subject={token}"
-
     def _message_id(self, number: int) -> str:
         return f"<{self.issue.number}.{unique_part(self._seed, number)}@{self._domain}>"
 
@@ -180,7 +173,21 @@ def unique_part(seed: tuple[str, str], subscriber_id: int) -> str:
 _OF_ONE = ("To", "Message-ID", "List-Unsubscribe")
 
 
-def _domain(address: str, where: str) -> str:
+def part_of(boundary: str, kind: str) -> bytes:
+    """Return what stands before the text part (`plain`) or the `html` part of a message."""
+    return f"--{boundary}\r\n{_PART.format(kind)}".encode()
+
+
+def mailto(token: str, domain: str) -> str:
+    """Return the address to which a message unsubscribes, as a URI."""
+    local = f"u+{token}"
+    if len(local) <= _LONGEST_LOCAL:
+        return f"mailto:{local}@{domain}?subject=unsubscribe"
+    return f"mailto:u@{domain}?subject={token}"
+
+
+def domain_of(address: str, where: str) -> str:
+    """Return the domain of an address in IDNA form; raises InputError."""
     return headers.ascii_address(address, where).rpartition("@")[2]
 
 

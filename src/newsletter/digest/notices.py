@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from newsletter.content import clean_line
 from newsletter.digest import plain, wording
@@ -13,25 +12,19 @@ from newsletter.digest.markup import LOGO, WIDTH, show_small
 from newsletter.digest.material import Looks, shorten
 from newsletter.digest.stories import Linked
 from newsletter.digest.templates import TemplateSet
+from newsletter.model import NoticeKind
 
 #: The templates of every notice, HTML first.
 NOTICE_TEMPLATES = ("digest/notice.html.j2", "digest/notice.txt.j2")
 _LONGEST_NAME = 60
 
 
-class NoticeKind(StrEnum):
-    """What a notice is for."""
-
-    CONFIRMATION = "confirmation"
-    WELCOME = "welcome"
-    GOODBYE = "goodbye"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeLinks:
     """The URLs that a notice may lead to; all but `archive` are one reader's own.
 
-    A confirmation needs `confirm`, a welcome `preferences` and `unsubscribe`, a goodbye `resubscribe`.
+    A confirmation and a new address need `confirm`, a welcome `preferences` and `unsubscribe`, a goodbye
+    `resubscribe`, a link `preferences`.
     """
 
     confirm: str = ""
@@ -117,6 +110,36 @@ _ENGLISH: Mapping[NoticeKind, NoticeWording] = {
         after=(),
         why="You receive this message once, because the subscription of {address} to {title} has just ended.",
     ),
+    NoticeKind.LINK: NoticeWording(
+        subject="Your preferences for {title}",
+        heading="Your preferences",
+        preview="The page where {address} chooses what it receives.",
+        greeting="",
+        paragraphs=(
+            "Somebody, most likely you, asked for the page where {address} chooses what it receives of {title}: "
+            "which newsletters, in which language, and whether any at all.",
+            "This link opens it:",
+        ),
+        action="Open my preferences",
+        after=(
+            "The link is yours alone: do not pass it on. If it was not you who asked, ignore this message; nothing "
+            "has changed.",
+        ),
+        why="You receive this message once, because it was asked for on our site.",
+    ),
+    NoticeKind.ADDRESS: NoticeWording(
+        subject="Please confirm your new address for {title}",
+        heading="A new address",
+        preview="One link says that {title} shall come to {address} from now on.",
+        greeting="",
+        paragraphs=(
+            "A subscriber, most likely you, asked us to send {title} to {address} instead of another address.",
+            "We write only where it is wanted. If it is, say so with this link:",
+        ),
+        action="Yes, this is my new address",
+        after=("If it was not you, ignore this message. Nothing is sent to this address without that link.",),
+        why="You receive this message once, because {address} was entered as a new address for {title}.",
+    ),
 }
 
 _FRENCH: Mapping[NoticeKind, NoticeWording] = {
@@ -162,6 +185,40 @@ _FRENCH: Mapping[NoticeKind, NoticeWording] = {
         action="S'abonner de nouveau à {title}",
         after=(),
         why="Vous recevez ce message, une seule fois, parce que l'abonnement de {address} à {title} vient de finir.",
+    ),
+    NoticeKind.LINK: NoticeWording(
+        subject="Vos préférences pour {title}",
+        heading="Vos préférences",
+        preview="La page où {address} choisit ce qu'il reçoit.",
+        greeting="",
+        paragraphs=(
+            "Quelqu'un, sans doute vous, a demandé la page où {address} choisit ce qu'il reçoit de {title} : quels "
+            "numéros, dans quelle langue, ou plus rien.",
+            "Ce lien l'ouvre :",
+        ),
+        action="Ouvrir mes préférences",
+        after=(
+            "Ce lien n'est qu'à vous : ne le transmettez à personne. Si la demande ne vient pas de vous, ignorez ce "
+            "message ; rien n'a changé.",
+        ),
+        why="Vous recevez ce message, une seule fois, parce qu'il a été demandé sur notre site.",
+    ),
+    NoticeKind.ADDRESS: NoticeWording(
+        subject="Veuillez confirmer votre nouvelle adresse pour {title}",
+        heading="Une nouvelle adresse",
+        preview="Un lien suffit pour que {title} soit désormais envoyé à {address}.",
+        greeting="",
+        paragraphs=(
+            "Une personne abonnée, sans doute vous, nous a demandé d'envoyer {title} à {address} au lieu d'une autre "
+            "adresse.",
+            "Nous n'écrivons que là où c'est souhaité. Si c'est le cas, dites-le par ce lien :",
+        ),
+        action="Oui, c'est ma nouvelle adresse",
+        after=(
+            "Si la demande ne vient pas de vous, ignorez ce message. Sans ce lien, rien n'est envoyé à cette adresse.",
+        ),
+        why="Vous recevez ce message, une seule fois, parce que {address} a été donnée comme nouvelle adresse pour "
+        "{title}.",
     ),
 }
 
@@ -213,13 +270,15 @@ def compose_notice(
 def _links(kind: NoticeKind, links: NoticeLinks) -> tuple[str, dict[str, str]]:
     """Return the link that a notice is about, and those beside it by their names."""
     match kind:
-        case NoticeKind.CONFIRMATION:
+        case NoticeKind.CONFIRMATION | NoticeKind.ADDRESS:
             needed, action, more = [links.confirm], links.confirm, {}
         case NoticeKind.WELCOME:
             needed, action = [links.preferences, links.unsubscribe], links.archive
             more = {"preferences": links.preferences, "unsubscribe": links.unsubscribe}
         case NoticeKind.GOODBYE:
             needed, action, more = [links.resubscribe], links.resubscribe, {}
+        case NoticeKind.LINK:
+            needed, action, more = [links.preferences], links.preferences, {}
     if not all(needed):
         raise ValueError(f"a {kind} lacks a link")
     return action, more

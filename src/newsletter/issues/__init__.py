@@ -12,7 +12,7 @@ from newsletter.issues.composing import (
     upcoming,
 )
 from newsletter.issues.correcting import Revision, correct
-from newsletter.issues.drafting import fingerprint
+from newsletter.issues.drafting import fingerprint, looks_of
 from newsletter.issues.links import check_remote
 from newsletter.issues.messages import mail_settings, mailer, mailroom, signers_of
 from newsletter.issues.notices import sample_notices
@@ -35,6 +35,7 @@ __all__ = [
     "fingerprint",
     "hold",
     "instant_of",
+    "looks_of",
     "mail_settings",
     "mailer",
     "mailroom",

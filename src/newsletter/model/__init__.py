@@ -30,6 +30,7 @@ from newsletter.model.issues import (
     Slot,
     SlotState,
 )
+from newsletter.model.letters import Letter, NoticeKind
 from newsletter.model.posts import (
     Author,
     Citation,
@@ -86,7 +87,9 @@ __all__ = [
     "Issue",
     "IssueState",
     "Lease",
+    "Letter",
     "Message",
+    "NoticeKind",
     "Outcome",
     "Placement",
     "Post",

@@ -154,11 +154,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to deliver one issue, until somebody raises its epoch."""
+    """The right to deliver one issue, or one batch of `letters`, until somebody raises its epoch."""
 
     issue_id: int
     newsletter: str
     epoch: int
+    letters: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,9 +100,10 @@ def delivery(tx: Tx, issue_id: int, subscriber_id: int) -> Delivery | None:
 def deliveries_before(
     tx: Tx, subscriber_id: int, issue_id: int, *, limit: int
 ) -> list[tuple[Delivery, datetime]]:
-    """Return a person's rows of the ledger up to an issue, the newest first, and when each changed."""
+    """Return a person's rows of the ledger up to an issue, letters apart, the newest first, and when each changed."""
     query = (
         select(*ROW, deliveries.c.changed_at)
+        .join(issues, (issues.c.id == deliveries.c.issue_id) & (issues.c.number > 0))
         .where(deliveries.c.subscriber_id == subscriber_id, deliveries.c.issue_id <= issue_id)
         .order_by(deliveries.c.issue_id.desc())
         .limit(limit)
@@ -137,6 +138,7 @@ def given_up(tx: Tx, *, since: datetime) -> list[Delivery]:
         .join(issues, issues.c.id == deliveries.c.issue_id)
         .where(
             issues.c.finished_at >= since,
+            issues.c.number > 0,
             deliveries.c.state == DeliveryState.REFUSED,
             deliveries.c.reason.startswith(RefusalReason.EXPIRED.value),
         )

@@ -101,7 +101,8 @@ def _issues(tx: Tx) -> list[Issue]:
     names = ("id", "newsletter", "number", "due", "state", "subject", "dated", "sha256", "revision")
     columns = (_ISSUES[name] for name in (*names, "corrected_at"))
     newest = (_ISSUES.composed_at.desc(), _ISSUES.id.desc())
-    rows = tx.execute(select(*columns).where(_ISSUES.released_at.is_not(None)).order_by(*newest))
+    sent = (_ISSUES.released_at.is_not(None), _ISSUES.number > 0)
+    rows = tx.execute(select(*columns).where(*sent).order_by(*newest))
     return [Issue(**row, html="") for row in rows.mappings()]
 
 

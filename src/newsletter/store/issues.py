@@ -221,7 +221,8 @@ def by_id(tx: Tx, issue_id: int) -> Issue | None:
 
 def find(tx: Tx, *, newsletter: str | None = None, states: Iterable[IssueState] | None = None) -> list[Issue]:
     """Return issues, the newest first."""
-    query = select(issues).order_by(issues.c.composed_at.desc(), issues.c.id.desc())
+    query = select(issues).where(issues.c.number > 0)
+    query = query.order_by(issues.c.composed_at.desc(), issues.c.id.desc())
     if newsletter is not None:
         query = query.where(issues.c.newsletter == newsletter)
     if states is not None:
@@ -233,7 +234,7 @@ def find(tx: Tx, *, newsletter: str | None = None, states: Iterable[IssueState] 
 
 def paused(tx: Tx, *, until: datetime) -> list[int]:
     """Return the issues whose pause has ended by an instant."""
-    over = (issues.c.state == IssueState.HELD, issues.c.held_until <= until)
+    over = (issues.c.state == IssueState.HELD, issues.c.held_until <= until, issues.c.number > 0)
     return list(tx.execute(select(issues.c.id).where(*over).order_by(issues.c.id)).scalars())
 
 

@@ -26,6 +26,15 @@ from newsletter.store.schema import deliveries, issues
 _STANDS = """EXISTS (SELECT 1 FROM subscriptions s WHERE s.subscriber_id = deliveries.subscriber_id
     AND s.newsletter = :newsletter
     AND (s.standing = 'active' OR (s.standing = 'paused' AND s.paused_until <= :now)))"""
+#: To whom a letter may go at the moment of sending: what it tells is still so, and the address is not suppressed.
+_AWAITS = """EXISTS (SELECT 1 FROM letters l JOIN subscribers p ON p.id = l.subscriber_id
+    WHERE l.issue_id = deliveries.issue_id AND l.subscriber_id = deliveries.subscriber_id
+    AND NOT EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = l.address_hash)
+    AND (l.kind IN ('link', 'address') OR EXISTS (
+        SELECT 1 FROM subscriptions s WHERE s.subscriber_id = l.subscriber_id AND s.newsletter = :newsletter
+        AND ((l.kind = 'confirmation' AND s.standing IN ('pending', 'unsubscribed'))
+            OR (l.kind = 'welcome' AND s.standing IN ('active', 'paused'))
+            OR (l.kind = 'goodbye' AND s.standing = 'unsubscribed')))))"""
 _OURS = """EXISTS (SELECT 1 FROM issues i WHERE i.id = :issue AND i.epoch = :epoch AND i.state = 'released'
     AND i.wave >= deliveries.wave)"""
 
@@ -39,7 +48,7 @@ def take_lease(tx: Tx, issue_id: int, *, owner: str) -> Lease:
         update(issues)
         .where(issues.c.id == issue_id, issues.c.state == IssueState.RELEASED)
         .values(epoch=issues.c.epoch + 1, owner=owner)
-        .returning(issues.c.newsletter, issues.c.epoch)
+        .returning(issues.c.newsletter, issues.c.number, issues.c.epoch)
     )
     row = tx.execute(taken).one_or_none()
     meta.count_lease(tx)
@@ -49,7 +58,8 @@ def take_lease(tx: Tx, issue_id: int, *, owner: str) -> Lease:
             where=f"issue {issue_id}",
             remedy="Release it, or see why it is held",
         )
-    return Lease(issue_id=issue_id, newsletter=row.newsletter, epoch=row.epoch)
+    letters = row.number < 0
+    return Lease(issue_id=issue_id, newsletter=row.newsletter, epoch=row.epoch, letters=letters)
 
 
 def owner_before(tx: Tx, issue_id: int) -> str:
@@ -106,34 +116,40 @@ def claim(tx: Tx, lease: Lease, ids: Collection[int], *, now: datetime) -> tuple
         "now": now,
         "ids": among(tx, ids),
     }
-    claimed = set(tx.execute(_claim(tx.dialect.name), bound).scalars())
+    claimed = set(tx.execute(_claim(tx.dialect.name, lease.letters), bound).scalars())
     rest = set(ids) - claimed
     if not rest:
         return claimed, rest
-    return claimed, set(tx.execute(_drop(tx.dialect.name), bound | {"ids": among(tx, rest)}).scalars())
+    bound["ids"] = among(tx, rest)
+    return claimed, set(tx.execute(_drop(tx.dialect.name, lease.letters), bound).scalars())
 
 
 @cache
-def _claim(dialect: str) -> TextClause:
+def _claim(dialect: str, letters: bool) -> TextClause:
+    may = _AWAITS if letters else _STANDS
     return text(
         f"""UPDATE deliveries SET state = 'attempting', epoch = :epoch, attempts = attempts + 1, changed_at = :now
         WHERE issue_id = :issue AND state = 'waiting' AND {_AMONG[dialect]}
-        AND (not_before IS NULL OR not_before <= :now) AND {_OURS} AND {_STANDS}
+        AND (not_before IS NULL OR not_before <= :now) AND {_OURS} AND {may}
         RETURNING subscriber_id"""  # noqa: S608  (constant texts only)
     ).bindparams(bindparam("now", type_=Instant()))
 
 
 @cache
-def _drop(dialect: str) -> TextClause:
+def _drop(dialect: str, letters: bool) -> TextClause:
+    may, why = (_AWAITS, _WHY_NO_LETTER) if letters else (_STANDS, _WHY_NOT)
     return text(
-        f"""UPDATE deliveries SET state = 'suppressed', changed_at = :now, not_before = NULL, reason = COALESCE(
-            (SELECT s.standing FROM subscriptions s WHERE s.subscriber_id = deliveries.subscriber_id
-             AND s.newsletter = :newsletter), 'erased')
-        WHERE issue_id = :issue AND state = 'waiting' AND {_AMONG[dialect]} AND {_OURS} AND NOT {_STANDS}
+        f"""UPDATE deliveries SET state = 'suppressed', changed_at = :now, not_before = NULL, reason = {why}
+        WHERE issue_id = :issue AND state = 'waiting' AND {_AMONG[dialect]} AND {_OURS} AND NOT {may}
         RETURNING subscriber_id"""  # noqa: S608  (constant texts only)
     ).bindparams(bindparam("now", type_=Instant()))
 
 
+_WHY_NOT = """COALESCE((SELECT s.standing FROM subscriptions s
+    WHERE s.subscriber_id = deliveries.subscriber_id AND s.newsletter = :newsletter), 'erased')"""
+_WHY_NO_LETTER = f"""CASE WHEN EXISTS (SELECT 1 FROM letters l JOIN suppressions x ON x.address_hash = l.address_hash
+    WHERE l.issue_id = deliveries.issue_id AND l.subscriber_id = deliveries.subscriber_id)
+    THEN 'suppressed' ELSE {_WHY_NOT} END"""  # noqa: S608  (constant texts only)
 _AMONG = {
     "sqlite": "subscriber_id IN (SELECT value FROM json_each(:ids))",
     "postgresql": "subscriber_id = ANY(:ids)",
@@ -157,7 +173,7 @@ def settle(tx: Tx, lease: Lease, settlements: Sequence[Settlement], *, now: date
         return
     bound = {"issue": lease.issue_id, "newsletter": lease.newsletter, "epoch": lease.epoch, "now": now}
     bound["ids"] = among(tx, untried)
-    tx.execute(_drop(tx.dialect.name), bound)
+    tx.execute(_drop(tx.dialect.name, lease.letters), bound)
     staying = tx.execute(_not_suppressed(tx.dialect.name), bound).scalars()
     _settle(tx, lease, [untried[one] for one in staying], now, "state = 'waiting'")
 
@@ -284,7 +300,7 @@ def expire(
     """Give up those put off whose first try lies before an instant, and whoever stood so before another.
 
     The second is the next issue's slot: those released, or let wait again, after it are not meant, nor those
-    whose turn had not come by then.
+    whose turn had not come by then. A letter has an instant of its own.
     """
     bound = {"issue": lease.issue_id, "epoch": lease.epoch, "now": now}
     count = tx.execute(
@@ -292,11 +308,16 @@ def expire(
     ).rowcount
     if settled_before is not None:
         count += tx.execute(_expire(_HAD_ITS_TURN), {**bound, "instant": settled_before}).rowcount
+    if lease.letters:
+        count += tx.execute(_expire(_OUTLIVED), {**bound, "instant": now}).rowcount
     return count
 
 
 _HAD_ITS_TURN = """changed_at < :instant AND (due_at IS NULL OR due_at < :instant)
     AND wave <= (SELECT i.wave FROM issues i WHERE i.id = :issue)"""
+
+_OUTLIVED = """EXISTS (SELECT 1 FROM letters l WHERE l.issue_id = deliveries.issue_id
+    AND l.subscriber_id = deliveries.subscriber_id AND l.expires_at <= :instant)"""
 
 _TRIED_LONG_AGO = """not_before IS NOT NULL AND :instant >= (
     SELECT COALESCE(MAX(CASE WHEN a.text = :retried THEN a.at END), MIN(a.at)) FROM attempts a
@@ -333,4 +354,6 @@ def finish(tx: Tx, lease: Lease, *, now: datetime) -> bool:
         issues.c.state == IssueState.RELEASED,
     )
     values = {"state": IssueState.FINISHED, "finished_at": now, "owner": "", "reason": ""}
+    if lease.letters:  # no letter is sent again once its batch is done
+        values["frozen"] = ""
     return tx.execute(update(issues).where(*mine).values(values)).rowcount == 1

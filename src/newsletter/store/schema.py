@@ -22,6 +22,7 @@ from newsletter.model import (
     ConsentAct,
     DeliveryState,
     IssueState,
+    NoticeKind,
     Outcome,
     Placement,
     PushMode,
@@ -102,7 +103,9 @@ issues = _numbered(
     "issues",
     Column("id", BIG, primary_key=True, autoincrement=True),
     _text("newsletter", None),
-    Column("number", Integer, nullable=False),
+    Column(
+        "number", Integer, nullable=False
+    ),  # from 1; below 0 it is a batch of letters, which no list shows
     Column("due", Instant, nullable=False),
     *_word("state", IssueState),
     _text("subject"),
@@ -275,6 +278,31 @@ attempts = _table(
     _text("enhanced"),
     _text("text"),
     Index("ix_attempts_issue_id", "issue_id", "subscriber_id"),
+)
+
+#: Letters, queued and sent: an `issue_id` is the batch, an issue with a number below 0, that one was put into.
+letters = _numbered(
+    "letters",
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    _text("newsletter", None),
+    Column("subscriber_id", BIG, nullable=False),
+    *_word("kind", NoticeKind),
+    _text("address"),  # a new one; otherwise it goes to the subscriber's own
+    _text("address_hash"),  # of where it goes, by the key of the suppressions
+    _text("language"),
+    *(Column(name, Instant, nullable=False) for name in ("asked_at", "expires_at")),
+    Column("issue_id", BIG),
+    Index("ix_letters_issue_id", "issue_id", "subscriber_id"),
+    *(Index(f"ix_letters_{name}", name) for name in ("subscriber_id", "address_hash")),
+)
+#: How many letters an address asked for, of each kind, and when the next may go.
+letter_limits = _table(
+    "letter_limits",
+    _text("address_hash", None),
+    *_word("kind", NoticeKind),
+    _count("asked"),
+    Column("next_at", Instant, nullable=False),
+    PrimaryKeyConstraint("address_hash", "kind"),
 )
 
 # WebSub: what was last announced of each feed, what hubs are still to be told, and our own hub's subscribers

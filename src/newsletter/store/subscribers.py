@@ -21,7 +21,7 @@ from newsletter.model import (
     Subscription,
     SuppressionReason,
 )
-from newsletter.store import bulk, consents, suppressions
+from newsletter.store import bulk, consents, letters, suppressions
 from newsletter.store.engine import Tx
 from newsletter.store.schema import (
     attempts,
@@ -231,14 +231,14 @@ def put(tx: Tx, changed: Iterable[Subscription], ids: Mapping[str, int] | None =
 def stop_waiting(
     tx: Tx, subscriber_id: int, *, newsletter: str | None = None, reason: str, now: datetime
 ) -> int:
-    """Suppress the person's deliveries that wait, of one newsletter or of all; return how many."""
+    """Suppress the person's deliveries that wait, of one newsletter's issues or all of them; return how many."""
     waiting = (
         deliveries.c.subscriber_id == subscriber_id,
         deliveries.c.state == DeliveryState.WAITING,
     )
     statement = update(deliveries).where(*waiting)
     if newsletter is not None:
-        of_it = select(issues.c.id).where(issues.c.newsletter == newsletter)
+        of_it = select(issues.c.id).where(issues.c.newsletter == newsletter, issues.c.number > 0)
         statement = statement.where(deliveries.c.issue_id.in_(of_it))
     values = {"state": DeliveryState.SUPPRESSED, "reason": reason, "changed_at": now, "not_before": None}
     return tx.execute(statement.values(values)).rowcount
@@ -297,6 +297,7 @@ def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
     person = find(tx, address)
     key = suppressions.key_of(address)
     known = suppressions.find(tx, [key]).get(key)
+    letters.forget(tx, address, 0 if person is None else person.id, now=now)
     if person is None and (known is None or not known.address):
         return False
     suppress(tx, address, SuppressionReason.ERASURE, now=now, channel=channel)

@@ -41,6 +41,14 @@ def key_of(address: str) -> str:
     return address.casefold()
 
 
+def hash_of(tx: Tx, address: str) -> str:
+    """Return the keyed hash of an address, alike for all its spellings: 64 hexadecimal digits.
+
+    In a transaction that writes, for the key is made where there is none.
+    """
+    return _hash(_secret(tx), key_of(address))
+
+
 def find(tx: Tx, keys: Collection[str]) -> dict[str, Suppression]:
     """Return the suppressions among addresses, by their keys."""
     secret = meta.get(tx, _KEY)
