@@ -19,6 +19,7 @@ from newsletter.model.deliveries import (
     Settlement,
     Stage,
 )
+from newsletter.model.events import EventKind, WebhookEvent, WebhookState
 from newsletter.model.findings import (
     Finding,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "Enclosure",
+    "EventKind",
     "FeedReaders",
     "Finding",
     "GatherReport",
@@ -107,4 +109,6 @@ __all__ = [
     "Subscriber",
     "Subscription",
     "SuppressionReason",
+    "WebhookEvent",
+    "WebhookState",
 ]

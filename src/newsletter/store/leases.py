@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import TextClause, bindparam, func, select, text, update
 
 from newsletter.errors import InputError, LeaseLost
-from newsletter.model import DeliveryState, IssueState, Lease, RefusalReason, Settlement
-from newsletter.store import meta
+from newsletter.model import DeliveryState, EventKind, IssueState, Lease, RefusalReason, Settlement
+from newsletter.store import meta, webhooks
 from newsletter.store.columns import Instant, bind_instant
 from newsletter.store.deliveries import RETRIED, account
 from newsletter.store.engine import Tx
@@ -333,4 +333,7 @@ def finish(tx: Tx, lease: Lease, *, now: datetime) -> bool:
         issues.c.state == IssueState.RELEASED,
     )
     values = {"state": IssueState.FINISHED, "finished_at": now, "owner": "", "reason": ""}
-    return tx.execute(update(issues).where(*mine).values(values)).rowcount == 1
+    finished = tx.execute(update(issues).where(*mine).values(values)).rowcount == 1
+    if finished:
+        webhooks.tell_issue(tx, EventKind.ISSUE_FINISHED, lease.issue_id, now=now)
+    return finished
