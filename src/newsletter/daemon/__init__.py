@@ -3,6 +3,7 @@
     tick:     gather > publish > slots (missed, held, composed) > release, end of pauses > alarm (slots overdue)
     delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
     push:     hubs that are to be told, callbacks of the built-in hub; beside both, so that neither waits for the other
+    tell:     webhooks, of what the store says happened; beside the others for the same reason
 
 APScheduler only wakes it: what fired is in the store, so two daemons, a crash or a night asleep change nothing.
 A stage that fails says so in one line, backs off, and stops no other stage.
@@ -92,6 +93,10 @@ class Daemon:
     def push(self) -> None:
         """Tell hubs and subscribers of feeds that changed, and ask who wants to be one."""
         self._run("push", self._push, self.clock())
+
+    def tell(self) -> None:
+        """Tell webhooks what happened."""
+        self._run("webhooks", self._tell, self.clock())
 
     def _run(self, name: str, work: Callable[[datetime], datetime | None], now: datetime) -> None:
         """Run a stage when it is due; it returns when it is due again, None for the next tick."""
@@ -221,6 +226,11 @@ class Daemon:
 
         websub.push(self.works.store, self.works.config, stop=self.stop, clock=self.clock)
 
+    def _tell(self, now: datetime) -> None:
+        from newsletter.api import webhooks
+
+        webhooks.deliver(self.works.store, self.works.config, stop=self.stop, clock=self.clock)
+
     def _is_paused(self) -> bool:
         """Tell whether this store may not deliver; a restored or copied one waits for the editor."""
         from newsletter.store import meta
@@ -305,7 +315,7 @@ def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:
         job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
     )
     seconds = tick.total_seconds()
-    for work in (daemon.tick, daemon.deliver, daemon.push):
+    for work in (daemon.tick, daemon.deliver, daemon.push, daemon.tell):
         scheduler.add_job(
             work, "interval", seconds=seconds, id=work.__name__, next_run_time=datetime.now(UTC)
         )

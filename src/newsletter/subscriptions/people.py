@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from newsletter.errors import InputError
 from newsletter.model import Bounce, Consent, Delivery, Subscriber, Subscription, SuppressionReason
 from newsletter.store import Store, Tx, bounces, consents, subscribers, suppressions
-from newsletter.subscriptions.address import normalise
+from newsletter.subscriptions.address import name_of, normalise
+from newsletter.subscriptions.row import language_of, timezone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,26 @@ def forget(store: Store, address: str, *, now: datetime, channel: str = "command
     if erased:
         store.scrub()
     return erased
+
+
+def amend(store: Store, subscriber_id: int, **told: str) -> Subscriber:
+    """Write what a person told us anew, of name, language and timezone; InputError when there is nobody."""
+    with store.write() as tx:
+        person = subscribers.by_id(tx, subscriber_id)
+        if person is None:
+            raise InputError(
+                f"there is no subscriber {subscriber_id}", remedy="See: newsletter subscribers list"
+            )
+        person = replace(person, **{name: _READERS[name](text) for name, text in told.items()})
+        subscribers.change(tx, [person])
+    return person
+
+
+_READERS: dict[str, Callable[[str], str]] = {
+    "name": name_of,
+    "language": language_of,
+    "timezone": timezone_of,
+}
 
 
 def suppress(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note: str = "") -> bool:
