@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -64,24 +63,28 @@ def forget(store: Store, address: str, *, now: datetime, channel: str = "command
     return erased
 
 
-def amend(store: Store, subscriber_id: int, **told: str) -> Subscriber:
-    """Write what a person told us anew, of name, language and timezone; InputError when there is nobody."""
+def amend(
+    store: Store,
+    subscriber_id: int,
+    *,
+    name: str | None = None,
+    language: str | None = None,
+    timezone: str | None = None,
+) -> Subscriber:
+    """Write what a person told us anew; None stays as it is. InputError when there is nobody."""
     with store.write() as tx:
         person = subscribers.by_id(tx, subscriber_id)
         if person is None:
-            raise InputError(
-                f"there is no subscriber {subscriber_id}", remedy="See: newsletter subscribers list"
-            )
-        person = replace(person, **{name: _READERS[name](text) for name, text in told.items()})
+            remedy = "See: newsletter subscribers list"
+            raise InputError(f"there is no subscriber {subscriber_id}", remedy=remedy)
+        person = replace(
+            person,
+            name=person.name if name is None else name_of(name),
+            language=person.language if language is None else language_of(language),
+            timezone=person.timezone if timezone is None else timezone_of(timezone),
+        )
         subscribers.change(tx, [person])
     return person
-
-
-_READERS: dict[str, Callable[[str], str]] = {
-    "name": name_of,
-    "language": language_of,
-    "timezone": timezone_of,
-}
 
 
 def suppress(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note: str = "") -> bool:
