@@ -66,7 +66,7 @@ def subscribe(call: Call) -> Reply:
 def change(call: Call) -> Reply:
     """Change what a person told us, if it is as the client saw it."""
     sent, before = call.sent(models.SubscriberChange), _one(call)
-    given = {one.strip().removeprefix("W/") for one in call.if_match.split(",")}
+    given = {one.strip() for one in call.if_match.split(",")}
     if "*" not in given and _tag(before) not in given:
         detail = "The subscriber is not as you saw it: fetch it anew, and decide again."
         raise Problem(412, "changed-meanwhile", "It was changed meanwhile", detail)
