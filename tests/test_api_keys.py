@@ -153,3 +153,11 @@ def test_the_command_line_makes_lists_and_revokes(publication: PublicationFactor
 
 def test_the_scopes_of_the_command_line_are_those_of_the_api() -> None:
     assert tuple(Scope) == SCOPES
+
+
+def test_no_token_and_no_address_is_in_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert client.get("/subscribers?address=ada%40example.org&limit=3").status == 200
+    assert "/api/v1/subscribers?[parameters] HTTP/1.1" in caplog.text
+    assert "ada" not in caplog.text
+    assert client.token[14:] not in caplog.text

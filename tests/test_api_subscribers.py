@@ -50,7 +50,8 @@ def fault(answer: Answer) -> tuple[str, str]:
 
 def test_a_person_is_added_with_their_consent(client: Client) -> None:
     answer = client.post("/subscribers", ADA)
-    assert (answer.status, answer.headers["location"]) == (201, "/api/v1/subscribers/1")
+    assert answer.status == 201
+    assert answer.headers["location"] == "https://harbour.example.org/api/v1/subscribers/1"
     assert [(one["newsletter"], one["standing"]) for one in answer.body["subscriptions"]] == [
         ("weekly", "active")
     ]

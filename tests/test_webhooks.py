@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from calling import NOW
+from calling import NOW, serving
 from configurations import mistake
 from conftest import PublicationFactory
 from faults.ground import add_readers
@@ -410,6 +410,39 @@ def test_the_daemon_tells(publication: PublicationFactory, made_sqlite_url: str,
         subscriptions.add(publisher.store, "ada@example.org", ["weekly"], consent="said so", now=now)
         Daemon(publisher).tell()
     assert [kind for kind, _ in told(server)] == ["subscriber.confirmed"]
+
+
+def test_a_running_daemon_tells_what_another_process_did(
+    publication: PublicationFactory, made_sqlite_url: str, server: Callbacks
+) -> None:
+    config = publication({**hooks(server), "store": {"url": made_sqlite_url}})
+    (config.folder / "secret").write_text(WRITTEN)
+    program = [sys.executable, "-m", "newsletter", "-p", str(config.folder), "run", "--no-web"]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            next(one for one in process.stderr if "running" in one)
+            with open_store(made_sqlite_url) as store:
+                Site(config, store).add()
+            server.wait(1)
+        finally:
+            process.terminate()
+            process.communicate()
+    assert [kind for kind, _ in told(server)] == ["subscriber.confirmed"]
+
+
+def test_what_the_api_refuses_is_not_told(ours: Site, server: Callbacks) -> None:
+    sent = {"address": "ada@example.org", "newsletters": ["weekly"], "consent": "x"}
+    with serving(ours.config, ours.store) as client:
+        assert client.post("/subscribers", sent, idempotency_key="a").status == 201
+        assert client.post("/subscribers", sent, idempotency_key="a").status == 201
+        assert client.post("/subscribers/1/unsubscribe").status == 200
+        assert client.post("/subscribers", sent).status == 409
+    ours.deliver()
+    assert [(kind, data["channel"]) for kind, data in told(server)] == [
+        ("subscriber.confirmed", "api"),
+        ("subscriber.unsubscribed", "api"),
+    ]
 
 
 # The command line

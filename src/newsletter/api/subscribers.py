@@ -52,7 +52,7 @@ def add(call: Call) -> Reply:
         person = subscribers.find(tx, sent.address)
         assert person is not None
         body = _bodies(tx, [person])[0]
-    return _reply(body, status=201 if made else 200)
+    return _reply(body, _place(call, body.id) if made else "")
 
 
 def subscribe(call: Call) -> Reply:
@@ -60,7 +60,7 @@ def subscribe(call: Call) -> Reply:
     sent = call.sent(models.NewSubscription)
     _check_newsletters(call, [sent.newsletter])
     made = _add(call, _one(call).address, [sent.newsletter], sent.consent)
-    return _reply(_one(call), status=201 if made else 200)
+    return _reply(_one(call), _place(call, call.id) if made else "")
 
 
 def change(call: Call) -> Reply:
@@ -160,8 +160,11 @@ def _tag(body: models.SubscriberBody) -> str:
     return f'"{hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]}"'
 
 
-def _reply(body: models.SubscriberBody, *, status: int = 200) -> Reply:
-    headers = {"etag": _tag(body)}
-    if status == 201:
-        headers["location"] = f"/api/v1/subscribers/{body.id}"
-    return Reply(body=body, status=status, headers=headers, subscriber_id=body.id)
+def _place(call: Call, number: int) -> str:
+    return f"{call.publisher.config.web_url}api/v1/subscribers/{number}"
+
+
+def _reply(body: models.SubscriberBody, made: str = "") -> Reply:
+    """Return a subscriber; `made` is where what is new can be found."""
+    headers = {"etag": _tag(body)} | ({"location": made} if made else {})
+    return Reply(body=body, status=201 if made else 200, headers=headers, subscriber_id=body.id)

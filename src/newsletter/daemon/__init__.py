@@ -199,7 +199,11 @@ class Daemon:
             self._overdue[one.name] = found
 
     def _expire(self, now: datetime) -> datetime:
+        from newsletter.store import apikeys
+
         self.works.expire(now=now)
+        with self.works.store.write() as tx:
+            apikeys.expire(tx, now=now)
         return now + timedelta(hours=1)
 
     def _deliver_all(self, now: datetime) -> None:

@@ -118,7 +118,7 @@ def forgive(tx: Tx, prefix: str) -> None:
 
 def answered(tx: Tx, key_id: int, word: str, *, now: datetime) -> Kept | None:
     """Return the answer that was given under an idempotency key; those that expired are dropped."""
-    tx.execute(delete(_A).where(_A.c.expires_at <= now))
+    expire(tx, now=now)
     row = tx.execute(select(_A).where(_A.c.key_id == key_id, _A.c.word == word)).one_or_none()
     if row is None:
         return None
@@ -136,6 +136,11 @@ def keep(tx: Tx, key_id: int, word: str, kept: Kept, *, until: datetime) -> None
     values = {"request": kept.request, "status": kept.status, "headers": kept.headers, "body": kept.body}
     whose = {"key_id": key_id, "word": word, "subscriber_id": kept.subscriber_id}
     tx.execute(insert(_A).values(**values, **whose, expires_at=until))
+
+
+def expire(tx: Tx, *, now: datetime) -> None:
+    """Drop the answers whose time is over."""
+    tx.execute(delete(_A).where(_A.c.expires_at <= now))
 
 
 def forget(tx: Tx, subscriber_id: int) -> None:
