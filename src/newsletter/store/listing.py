@@ -22,17 +22,19 @@ def people(
 ) -> list[Subscriber]:
     """Return people in the order of their ids; `standing` is that with the newsletter, or with any."""
     columns = ("id", "address", "name", "language", "timezone", "created")
-    query = select(*(subscribers.c[name] for name in columns)).where(subscribers.c.id > after)
-    if newsletter is not None or standing is not None:
-        theirs = exists().where(subscriptions.c.subscriber_id == subscribers.c.id)
-        if newsletter is not None:
-            theirs = theirs.where(subscriptions.c.newsletter == newsletter)
-        if standing is not None:
-            theirs = theirs.where(subscriptions.c.standing == standing)
-        query = query.where(theirs)
+    query, order = select(*(subscribers.c[name] for name in columns)), subscribers.c.id
+    theirs = [
+        *([subscriptions.c.newsletter == newsletter] if newsletter is not None else []),
+        *([subscriptions.c.standing == standing] if standing is not None else []),
+    ]
+    if len(theirs) == 2:  # the index of subscriptions has them in this order
+        order = subscriptions.c.subscriber_id
+        query = query.join(subscriptions, order == subscribers.c.id).where(*theirs)
+    elif theirs:
+        query = query.where(exists().where(subscriptions.c.subscriber_id == subscribers.c.id, *theirs))
     if address is not None:
         query = query.where(subscribers.c.address_key == key_of(address))
-    rows = tx.execute(query.order_by(subscribers.c.id).limit(limit))
+    rows = tx.execute(query.where(order > after).order_by(order).limit(limit))
     return [Subscriber(**row._mapping) for row in rows]
 
 
