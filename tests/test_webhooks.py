@@ -431,6 +431,26 @@ def test_a_running_daemon_tells_what_another_process_did(
     assert [kind for kind, _ in told(server)] == ["subscriber.confirmed"]
 
 
+def test_a_receiver_that_hangs_keeps_no_daemon_from_ending(
+    publication: PublicationFactory, made_sqlite_url: str, server: Callbacks
+) -> None:
+    config = publication({**hooks(server), "store": {"url": made_sqlite_url}})
+    (config.folder / "secret").write_text(WRITTEN)
+    server.behaviour["/hook"] = hang
+    with open_store(made_sqlite_url) as store:
+        Site(config, store).add()
+    program = [sys.executable, "-m", "newsletter", "-p", str(config.folder), "run", "--no-web"]
+    with subprocess.Popen(program, stderr=subprocess.DEVNULL) as process:
+        try:
+            server.wait(1)
+            start = time.monotonic()
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+            assert time.monotonic() - start < webhooks.TOTAL - 2, "it did not wait for the receiver"
+        finally:
+            process.kill()
+
+
 def test_what_the_api_refuses_is_not_told(ours: Site, server: Callbacks) -> None:
     sent = {"address": "ada@example.org", "newsletters": ["weekly"], "consent": "x"}
     with serving(ours.config, ours.store) as client:

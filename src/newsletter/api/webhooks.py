@@ -13,7 +13,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -26,7 +25,6 @@ from newsletter.store import Store, meta
 from newsletter.store import webhooks as stored
 from newsletter.websub.pace import next_try
 
-WORKERS = 8
 CONNECT, TOTAL = 5.0, 10.0  # seconds
 _AT_ONCE = 500  # events of a webhook that are read together
 TEST = "webhook.test"
@@ -72,11 +70,27 @@ def deliver(
         return True
     with store.lock("webhooks") as mine:
         if mine:
-            line = _Line(store, config, clock, stop or threading.Event())
-            with ThreadPoolExecutor(WORKERS, thread_name_prefix="webhooks") as pool:
-                for _ in pool.map(line.serve, due):
-                    pass
+            _side_by_side(_Line(store, config, clock, stop or threading.Event()), due)
         return mine
+
+
+def _side_by_side(line: _Line, due: Sequence[WebhookConfig]) -> None:
+    """Serve each in a thread of its own, which keeps no process from ending; raises what went wrong with ourselves."""
+    failed: list[BaseException] = []
+
+    def work(hook: WebhookConfig) -> None:
+        try:
+            line.serve(hook)
+        except BaseException as e:
+            failed.append(e)
+
+    threads = [threading.Thread(target=work, args=(one,), name="webhook", daemon=True) for one in due]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 @dataclass(frozen=True, slots=True)
