@@ -163,6 +163,7 @@ TABLES = {
     "newsletters.schedule": "[newsletters.schedule]",
     "dkim": "[[dkim]]",
     "smtp.also": "[[smtp.also]]",
+    "webhooks": "[[webhooks]]",
 }
 
 

@@ -39,7 +39,7 @@ from newsletter.model import (
     SlotState,
     Subscription,
 )
-from newsletter.store import Store, consents, deliveries, meta, open_store, turns
+from newsletter.store import Store, consents, deliveries, meta, open_store, turns, webhooks
 from newsletter.store import backup as backups
 from newsletter.store import issues as stored_issues
 from newsletter.store import posts as stored_posts
@@ -58,7 +58,7 @@ class Publisher:
     @classmethod
     def open(cls, config: Config) -> Self:
         """Open the publication's store, making it when there is none."""
-        return cls(config, open_store(config.store_url))
+        return cls(config, webhooks.configure(open_store(config.store_url), config.webhook_events))
 
     def close(self) -> None:
         """Close the store."""

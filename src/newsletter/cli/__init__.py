@@ -33,6 +33,8 @@ COMMANDS = {
     "subscribers": ("subscribers:subscribers", "Import, export, add, show and forget subscribers."),
     "websub": ("push:websub", "Show and tell who waits for changed feeds: hubs and subscribers."),
     "letters": ("letters:letters", "Show and send letters: confirmations, welcomes, goodbyes, links."),
+    "api-keys": ("keys:api_keys", "Make, list and revoke keys of the API."),
+    "webhooks": ("webhooks:webhooks", "Show, try and repeat what webhooks are told."),
     "bounces": ("bounces:bounces", "Read bounces and complaints, judge them, show and undo what followed."),
     "check": ("checking:check", "Check feeds, digests or the configuration; exit 1 on a finding."),
     "prove": ("setup:prove", "Deliver while being killed, on this machine, and print the account."),

@@ -29,6 +29,7 @@ from newsletter.config.schema import (
     WebSubConfig,
 )
 from newsletter.config.secretfiles import make_dkim_key, read_secret
+from newsletter.config.webhooks import WebhookConfig
 
 __all__ = [
     "ENV_PREFIX",
@@ -52,6 +53,7 @@ __all__ = [
     "ThemeConfig",
     "WebConfig",
     "WebSubConfig",
+    "WebhookConfig",
     "load",
     "make_dkim_key",
     "parse_duration",

@@ -39,7 +39,9 @@ from newsletter.config.fields import (
     Zone,
 )
 from newsletter.config.secretfiles import make_key_file, parse_keys, read_secret
+from newsletter.config.webhooks import WebhookConfig
 from newsletter.errors import ConfigError
+from newsletter.model import EventKind
 
 
 class PublicationConfig(Section):
@@ -278,6 +280,7 @@ class Config(Section):
     web: WebConfig = WebConfig()
     consent: ConsentConfig = ConsentConfig()
     secrets: SecretsConfig = SecretsConfig()
+    webhooks: tuple[WebhookConfig, ...] = ()
     transports: dict[str, dict[str, Any]] = Field(
         default_factory=dict, repr=False
     )  # tables of third-party transports
@@ -318,6 +321,11 @@ class Config(Section):
         return (*((f"{self.web_url}hub",) if self.websub.hub else ()), *self.feeds.hubs)
 
     @property
+    def webhook_events(self) -> dict[str, tuple[EventKind, ...]]:
+        """What each webhook is told of, by its URL."""
+        return {one.url: one.events for one in self.webhooks}
+
+    @property
     def store_url(self) -> str:
         """The store's URL with a relative SQLite path made absolute; it may carry a password."""
         url = self.store.url.get_secret_value()
@@ -352,8 +360,10 @@ class Config(Section):
         for what, names in (
             ("sources", [s.name for s in self.sources]),
             ("newsletters", [n.name for n in self.newsletters]),
+            ("webhooks", [w.url for w in self.webhooks]),
         ):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
-                raise ValueError(f"[[{what}]] name {sorted(twice)[0]!r} is used twice")
+                key = "url" if what == "webhooks" else "name"
+                raise ValueError(f"[[{what}]] {key} {sorted(twice)[0]!r} is used twice")
         return self

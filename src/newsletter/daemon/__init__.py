@@ -4,6 +4,7 @@
     delivery: every released issue, until nothing of it is due; beside the tick, so that a long issue delays no slot
     letters:  those that wait; beside both, so that none waits for a long issue
     push:     hubs that are to be told, callbacks of the built-in hub; beside all, so that none waits for another
+    tell:     webhooks, of what the store says happened; beside the others for the same reason
 
 A folder of posts is gathered also when something in it changed and it is quiet again.
 
@@ -107,6 +108,10 @@ class Daemon:
     def push(self) -> None:
         """Tell hubs and subscribers of feeds that changed, and ask who wants to be one."""
         self._run("push", self._push, self.clock())
+
+    def tell(self) -> None:
+        """Tell webhooks what happened."""
+        self._run("webhooks", self._tell, self.clock())
 
     def _run(self, name: str, work: Callable[[datetime], datetime | None], now: datetime) -> None:
         """Run a stage when it is due; it returns when it is due again, None for the next tick."""
@@ -233,7 +238,11 @@ class Daemon:
             self._overdue[one.name] = found
 
     def _expire(self, now: datetime) -> datetime:
+        from newsletter.store import apikeys
+
         self.works.expire(now=now)
+        with self.works.store.write() as tx:
+            apikeys.expire(tx, now=now)
         return now + timedelta(hours=1)
 
     def _deliver_all(self, now: datetime) -> None:
@@ -272,6 +281,11 @@ class Daemon:
         from newsletter import websub
 
         websub.push(self.works.store, self.works.config, stop=self.stop, clock=self.clock)
+
+    def _tell(self, now: datetime) -> None:
+        from newsletter.api import webhooks
+
+        webhooks.deliver(self.works.store, self.works.config, stop=self.stop, clock=self.clock)
 
     def _is_paused(self) -> bool:
         """Tell whether this store may not deliver; a restored or copied one waits for the editor."""
@@ -358,7 +372,7 @@ def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:
         job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
     )
     seconds = tick.total_seconds()
-    for work in (daemon.tick, daemon.deliver, daemon.letters, daemon.push):
+    for work in (daemon.tick, daemon.deliver, daemon.letters, daemon.push, daemon.tell):
         scheduler.add_job(
             work, "interval", seconds=seconds, id=work.__name__, next_run_time=datetime.now(UTC)
         )

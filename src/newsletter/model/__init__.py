@@ -19,6 +19,7 @@ from newsletter.model.deliveries import (
     Settlement,
     Stage,
 )
+from newsletter.model.events import EventKind, WebhookEvent, WebhookState
 from newsletter.model.findings import (
     Finding,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "Enclosure",
+    "EventKind",
     "FeedReaders",
     "Finding",
     "GatherReport",
@@ -112,4 +114,6 @@ __all__ = [
     "Subscriber",
     "Subscription",
     "SuppressionReason",
+    "WebhookEvent",
+    "WebhookState",
 ]

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, select, update
 
 from newsletter.model import Consent, ConsentAct
-from newsletter.store import bulk
+from newsletter.store import bulk, webhooks
 from newsletter.store.engine import Tx
 from newsletter.store.schema import consent_ips, consents, wordings
 
@@ -54,8 +54,8 @@ class Line:
 # Writing
 
 
-def append(tx: Tx, lines: Iterable[Consent]) -> None:
-    """Write lines at the end of the chain, and drop what has expired by then."""
+def append(tx: Tx, lines: Iterable[Consent], *, tell: bool = True) -> None:
+    """Write lines at the end of the chain, drop what has expired by then, and tell webhooks unless `tell` is false."""
     given = list(lines)
     if not given:
         return
@@ -78,6 +78,8 @@ def append(tx: Tx, lines: Iterable[Consent]) -> None:
     bulk.insert(tx, consents, _COLUMNS, rows)
     expire(tx, now=max(line.at for line in given))
     bulk.insert(tx, consent_ips, ("consent_id", "ip", "salt", "until"), ips)
+    if tell:
+        webhooks.tell_consents(tx, given)
 
 
 def expire(tx: Tx, *, now: datetime) -> int:

@@ -30,12 +30,14 @@ from newsletter.model import (
     Attempt,
     Delivery,
     DeliveryState,
+    EventKind,
     IssueState,
     Outcome,
     Reader,
     RefusalReason,
     Stage,
 )
+from newsletter.store import webhooks
 from newsletter.store.columns import Instant
 from newsletter.store.engine import Tx
 from newsletter.store.schema import attempts, deliveries, issues
@@ -70,6 +72,8 @@ def release(tx: Tx, issue_id: int, *, now: datetime) -> bool:
     else:
         resume(tx, issue_id, now=now)
     tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
+    if issue.released_at is None:
+        webhooks.tell_issue(tx, EventKind.ISSUE_RELEASED, issue_id, now=now)
     return issue.released_at is None
 
 

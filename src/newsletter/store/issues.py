@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from newsletter.compose import Placed
-from newsletter.model import Issue, IssueState, Placement, Rendering, Slot, SlotState
+from newsletter.model import EventKind, Issue, IssueState, Placement, Rendering, Slot, SlotState
+from newsletter.store import webhooks
 from newsletter.store.engine import Tx
 from newsletter.store.schema import (
     issue_posts,
@@ -115,6 +116,7 @@ def add(tx: Tx, issue: Issue, placed: Iterable[tuple[int, Placement, datetime]],
     values = {"number": issue.number, **_composed(issue), "frozen": frozen}
     issue_id = int(tx.execute(_insert(tx, issues).values(values).returning(issues.c.id)).scalar_one())
     _fill(tx, issue_id, placed)
+    webhooks.tell_issue(tx, EventKind.ISSUE_COMPOSED, issue_id, now=values["composed_at"])
     return issue_id
 
 
@@ -128,6 +130,7 @@ def compose_again(
     values = {**_composed(issue), "frozen": frozen, "held_until": None}
     tx.execute(update(issues).where(issues.c.id == issue_id).values(values))
     _fill(tx, issue_id, placed)
+    webhooks.tell_issue(tx, EventKind.ISSUE_COMPOSED, issue_id, now=values["composed_at"])
 
 
 def correct(

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import TextClause, bindparam, func, select, text, update
 
 from newsletter.errors import InputError, LeaseLost
-from newsletter.model import DeliveryState, IssueState, Lease, RefusalReason, Settlement
-from newsletter.store import meta
+from newsletter.model import DeliveryState, EventKind, IssueState, Lease, RefusalReason, Settlement
+from newsletter.store import meta, webhooks
 from newsletter.store.columns import Instant, bind_instant
 from newsletter.store.deliveries import RETRIED, account
 from newsletter.store.engine import Tx
@@ -356,4 +356,7 @@ def finish(tx: Tx, lease: Lease, *, now: datetime) -> bool:
     values = {"state": IssueState.FINISHED, "finished_at": now, "owner": "", "reason": ""}
     if lease.letters:  # no letter is sent again once its batch is done
         values["frozen"] = ""
-    return tx.execute(update(issues).where(*mine).values(values)).rowcount == 1
+    finished = tx.execute(update(issues).where(*mine).values(values)).rowcount == 1
+    if finished:
+        webhooks.tell_issue(tx, EventKind.ISSUE_FINISHED, lease.issue_id, now=now)
+    return finished

@@ -31,6 +31,21 @@ from newsletter.model import (
     Standing,
     SuppressionReason,
 )
+from newsletter.store.apitables import (
+    api_failures as api_failures,
+)
+from newsletter.store.apitables import (
+    api_idempotency as api_idempotency,
+)
+from newsletter.store.apitables import (
+    api_keys as api_keys,
+)
+from newsletter.store.apitables import (
+    webhook_events as webhook_events,
+)
+from newsletter.store.apitables import (
+    webhooks as webhooks,
+)
 from newsletter.store.columns import BIG, Instant, Json
 from newsletter.store.columns import METADATA as METADATA
 from newsletter.store.columns import count as _count

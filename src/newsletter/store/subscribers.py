@@ -15,13 +15,14 @@ from newsletter.model import (
     ConsentAct,
     Delivery,
     DeliveryState,
+    EventKind,
     Reader,
     Standing,
     Subscriber,
     Subscription,
     SuppressionReason,
 )
-from newsletter.store import bulk, consents, letters, suppressions
+from newsletter.store import apikeys, bulk, consents, letters, suppressions, webhooks
 from newsletter.store.engine import Tx
 from newsletter.store.schema import (
     attempts,
@@ -284,7 +285,11 @@ def suppress(
                 )
                 for one in open_
             ],
+            tell=False,
         )
+        if channel != webhooks.IMPORT and (new or open_):
+            told = {"subscriber_id": person.id, "reason": reason.value}
+            webhooks.tell(tx, EventKind.SUBSCRIBER_SUPPRESSED, told, now=now)
     return new
 
 
@@ -310,6 +315,8 @@ def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
         consents.empty(tx, person.id, now=now, channel=channel)
         tx.execute(delete(subscriptions).where(subscriptions.c.subscriber_id == person.id))
         tx.execute(delete(subscribers).where(subscribers.c.id == person.id))
+        apikeys.forget(tx, person.id)
+        webhooks.tell(tx, EventKind.SUBSCRIBER_ERASED, {"subscriber_id": person.id}, now=now)
     return True
 
 

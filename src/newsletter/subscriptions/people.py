@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from newsletter.errors import InputError
 from newsletter.model import Bounce, Consent, Delivery, Subscriber, Subscription, SuppressionReason
 from newsletter.store import Store, Tx, bounces, consents, subscribers, suppressions
-from newsletter.subscriptions.address import normalise
+from newsletter.subscriptions.address import name_of, normalise
+from newsletter.subscriptions.row import language_of, timezone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,30 @@ def forget(store: Store, address: str, *, now: datetime, channel: str = "command
     if erased:
         store.scrub()
     return erased
+
+
+def amend(
+    store: Store,
+    subscriber_id: int,
+    *,
+    name: str | None = None,
+    language: str | None = None,
+    timezone: str | None = None,
+) -> Subscriber:
+    """Write what a person told us anew; None stays as it is. InputError when there is nobody."""
+    with store.write() as tx:
+        person = subscribers.by_id(tx, subscriber_id)
+        if person is None:
+            remedy = "See: newsletter subscribers list"
+            raise InputError(f"there is no subscriber {subscriber_id}", remedy=remedy)
+        person = replace(
+            person,
+            name=person.name if name is None else name_of(name),
+            language=person.language if language is None else language_of(language),
+            timezone=person.timezone if timezone is None else timezone_of(timezone),
+        )
+        subscribers.change(tx, [person])
+    return person
 
 
 def suppress(tx: Tx, address: str, reason: SuppressionReason, *, now: datetime, note: str = "") -> bool:

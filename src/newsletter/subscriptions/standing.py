@@ -60,6 +60,12 @@ def unsubscribe(store: Store, keys: Keys, token: str, *, channel: str, now: date
         return _wish(tx, subscriber_id, newsletter, Wish.UNSUBSCRIBE, channel=channel, now=now)
 
 
+def leave(store: Store, subscriber_id: int, newsletter: str, *, channel: str, now: datetime) -> Change:
+    """End a subscription by somebody's word who needs no token, and what waits of it."""
+    with store.write() as tx:
+        return _wish(tx, subscriber_id, newsletter, Wish.UNSUBSCRIBE, channel=channel, now=now)
+
+
 def resubscribe(
     store: Store, keys: Keys, token: str, *, channel: str, now: datetime, wording: str = ""
 ) -> Change:

@@ -17,6 +17,7 @@ LARGEST_BODY = 64 * 1024  # bytes; a form of ours has a hundred
 #: Not of a tag, an author, a newsletter or a post that has such a name.
 _TOKEN_PATH = re.compile(r"(?<!/tags)(?<!/authors)(?<!/issues)(?<!/posts)/[upf]/[^/\s?\"]+")
 _FEED_OF_ONE = re.compile(r"/f/[^/]+/atom\.xml$")
+_API_QUERY = re.compile(r"(/api/v1/[^\s?\"]*)\?[^\s\"]+")  # may name an address
 _ISSUE_PATH = re.compile(r"/issues/[^/]+/\d+/")
 
 
@@ -95,5 +96,5 @@ class Redaction(logging.Filter):
 
 
 def redact(text: str) -> str:
-    """Replace the token in a path by a word."""
-    return _TOKEN_PATH.sub(lambda match: f"{match[0][:3]}[token]", text)
+    """Replace the token in a path, and the parameters of the API, by a word."""
+    return _TOKEN_PATH.sub(lambda match: f"{match[0][:3]}[token]", _API_QUERY.sub(r"\1?[parameters]", text))

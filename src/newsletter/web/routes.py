@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from newsletter import moves
+from newsletter.api import Api
 from newsletter.config import Config
 from newsletter.errors import InputError, OutsideError, TokenError
 from newsletter.store import Store, meta
@@ -55,6 +56,7 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
         Route("/p/{token}", readers.preferences, methods=["POST"]),
         *([Route("/hub", hub.answer, methods=["POST"])] if config.websub.hub else []),
         Route("/f/{token}/atom.xml", private.answer),
+        Route("/api/v1/{path:path}", Api(store, config, clock)),
         Route("/{path:path}", static.answer),
     ]
     prefix = urlsplit(config.web_url).path.rstrip("/")
