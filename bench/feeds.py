@@ -23,7 +23,7 @@ from bench.gathering import TOML
 from bench.harness import ROOT, Figure, seconds
 from newsletter import feeds
 from newsletter.config import load
-from newsletter.feeds import Feed, atom, entry_of_post, repaired
+from newsletter.feeds import Feed, atom, entry, entry_of_post, repaired
 from newsletter.identity import PostState
 from newsletter.model import Author, Image, Post
 from newsletter.publish import publish
@@ -97,6 +97,7 @@ def everything(some: Iterable[Post]) -> Iterator[bytes]:
 def afresh(some: list[Post]) -> None:
     """Build everything with nothing kept from before."""
     repaired._fragment.cache_clear()
+    entry._entry_of_post.cache_clear()
     for _ in everything(some):
         pass
 
