@@ -7,7 +7,6 @@ that are written. Of others' documents the same is told, but what only we ask of
 from __future__ import annotations
 
 import re
-from calendar import timegm
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,13 +17,12 @@ from newsletter.checks.reading import (
     ABSOLUTE,
     BadDocument,
     Told,
-    Written,
-    as_reread,
     findings,
     ours,
     parse_xml,
     text_of,
 )
+from newsletter.checks.rereading import read_again
 from newsletter.checks.rss import rss_entries, rss_findings
 from newsletter.model import Finding
 
@@ -90,7 +88,7 @@ def _again(document: bytes, found: list[Finding], entries: Any, root: Any, where
     """Add what a second reading finds, when the first found no error."""
     if any(one.error for one in found):
         return found
-    return findings(where, _read_again(document, entries(root)), own=True) + found
+    return findings(where, read_again(document, entries(root)), own=True) + found
 
 
 def _is_page(root: Any) -> bool:
@@ -130,38 +128,3 @@ def _opml(root: Any) -> Iterator[Told]:
             yield Told(place, rule, "Give xmlUrl whole", "OPML 2.0, Subscription lists")
     if not text_of(root.find("head/title")).strip():
         yield ours("head", "the outlines have a title", "Add <title>")
-
-
-def _read_again(document: bytes, written: list[Written]) -> Iterator[Told]:
-    """Read the document as a feed reader does and compare."""
-    import feedparser
-
-    read = feedparser.parse(document, sanitize_html=False, resolve_relative_uris=False)
-    if read.bozo:
-        rule = f"feedparser reads it without complaint: {read.get('bozo_exception')}"
-        yield Told("", rule, "Mend the document")
-        return
-    if len(read.entries) != len(written):
-        rule = f"feedparser finds {len(written)} entries, not {len(read.entries)}"
-        yield Told("", rule, "Mend the document")
-        return
-    for entry, one in zip(read.entries, written, strict=True):
-        for name, seen, meant in (
-            ("id", entry.get("id", ""), one.id),
-            ("title", entry.get("title", ""), one.title),
-            ("link", entry.get("link", ""), one.link),
-        ):
-            if meant and seen not in (meant, as_reread(meant)):
-                rule = f"feedparser reads the same {name}: {seen!r} for {meant!r}"
-                yield Told(f"entry ({one.id})", rule, f"Mend its {name}")
-        for name, parsed, instant in (
-            ("published", entry.get("published_parsed"), one.published),
-            ("updated", entry.get("updated_parsed"), one.updated),
-        ):
-            if instant is not None and _seconds(parsed) != int(instant.timestamp()):
-                rule = f"feedparser reads the same {name}: {parsed!r} for {instant.isoformat()}"
-                yield Told(f"entry ({one.id})", rule, f"Mend its {name}")
-
-
-def _seconds(parsed: Any) -> int | None:
-    return None if parsed is None else timegm(parsed)
