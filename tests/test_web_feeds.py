@@ -93,6 +93,29 @@ def test_new_entries_come_compressed_under_the_etag_of_the_compressed_whole(serv
     assert answer.headers["etag"] == whole.headers["etag"]
 
 
+def test_new_items_of_a_json_feed_come_alone(served: Served) -> None:
+    def told(*titles: str) -> bytes:
+        items = [{"id": f"urn:{title[0]}", "title": title, "content_html": "x" * 99} for title in titles]
+        return json.dumps(
+            {"version": "https://jsonfeed.org/version/1.1", "title": "J", "items": items}
+        ).encode()
+
+    path = "feeds/feed.json"
+    served.put(path, told("2 Two", "1 One", "0 Zero"))
+    etag = served.get(f"/{path}").headers["etag"]
+    served.put(path, told("3 Three", "2 Two", "1 Better", "0 Zero"), dated=DATED + 1)
+    answer = served.get(f"/{path}", if_none_match=etag, a_im="feed")
+    assert (answer.status, answer.headers["im"]) == (226, "feed")
+    assert answer.headers["content-type"] == "application/feed+json; charset=utf-8"
+    document = json.loads(answer.body)
+    assert [item["title"] for item in document.pop("items")] == ["3 Three", "1 Better"]
+    assert document == {"version": "https://jsonfeed.org/version/1.1", "title": "J"}
+    for broken in (b"[]", b"{", b'{"items": 1}'):
+        before = served.get(f"/{path}").headers["etag"]
+        served.put(path, broken, dated=DATED + 2)
+        assert served.get(f"/{path}", if_none_match=before, a_im="feed").body == broken
+
+
 @pytest.mark.parametrize("wish", ["", "feed;q=0", "feed; q=0.0", "diffe", "feeds"])
 def test_who_does_not_ask_for_new_entries_gets_the_whole(served: Served, wish: str) -> None:
     served.put("feeds/atom.xml", feed(("1", "One"), ("2", "Two")))
