@@ -436,6 +436,58 @@ def test_what_was_withdrawn_is_gone(served: Served) -> None:
     assert served.get("/posts/lost/").status == 200
 
 
+def test_a_post_that_has_another_slug_leads_on_and_a_tag_that_it_lost_is_gone(served: Served) -> None:
+    def store(slug: str, *tags: str, author: str = "Ada", url: str = "") -> None:
+        one = Post(
+            source="posts",
+            source_key="a",
+            seq=1,
+            id="tag:x.example.org,2026:1",
+            title="A",
+            published=NOW,
+            updated=NOW,
+            body_html="",
+            summary="",
+            slug=slug,
+            url=url,
+            own_page=not url,
+            tags=tags,
+            authors=(Author(name=author),),
+        )
+        filed = [posts.Filed(one, PostState.LIVE, "")]
+        with served.store.write() as tx:
+            if posts.by_seqs(tx, [1]):
+                posts.change(tx, filed)
+            else:
+                posts.add(tx, filed, now=NOW)
+
+    def went(path: str) -> tuple[int, str]:
+        answer = served.get(path)
+        return answer.status, answer.headers.get("location", "")
+
+    site = "https://harbour.example.org"
+    store("first", "Ships", "Law")
+    store("second", "Law", author="Grace")
+    store("third", "Law", author="Grace")
+    for path in ("/posts/first/", "/posts/first", "/posts/second/index.html", "/news/posts/first/"):
+        assert went(path) == (301, f"{site}/posts/third/"), path
+    for path in (
+        "/tags/ships/",
+        "/feeds/tags/ships/atom.xml",
+        "/feeds/authors/ada/feed.json",
+        "/authors/ada/",
+    ):
+        assert went(path)[0] == 410, path
+    assert [went(path)[0] for path in ("/tags/law/", "/posts/third/", "/authors/grace/")] == [404] * 3
+    store("first", "Law", "Ships")
+    assert [went(path)[0] for path in ("/posts/first/", "/posts/third/", "/tags/ships/")] == [404, 301, 404]
+    store("", "Law", url="https://elsewhere.example.com/a")
+    assert went("/posts/first/") == (301, "https://elsewhere.example.com/a")
+    with served.store.write() as tx:
+        posts.set_state(tx, 1, PostState.DELETED, now=NOW)
+    assert {went(f"/posts/{slug}/")[0] for slug in ("first", "second", "third")} == {410}
+
+
 def test_a_moved_feed_says_where_it_went(served: Served) -> None:
     served.put("feeds/old/atom.xml", b"still there")
     for path in ("/feeds/old/atom.xml", "/news/feeds/old/atom.xml?x"):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from newsletter.checks import atom as rules
+from newsletter.checks.habits import habits
 from newsletter.checks.jsonfeed import json_findings
 from newsletter.checks.rdf import RDF, rdf_findings
 from newsletter.checks.reading import (
@@ -42,7 +43,7 @@ def check_file(document: bytes, where: str, *, own: bool = True) -> list[Finding
     if root.tag == "opml":
         return findings(where, _opml(root), own=own)
     if root.tag == f"{{{RDF}}}RDF":
-        return findings(where, rdf_findings(root), own=own)
+        return findings(where, (*rdf_findings(root), *habits(root)), own=own)
     if _is_page(root):
         return findings(where, [_page(document)], own=own)
     return _rss(document, root, where, own) if root.tag == "rss" else _atom(document, root, where, own)
@@ -72,7 +73,7 @@ def check_json_feed(document: bytes, where: str = "feed.json", *, own: bool = Tr
 
 
 def _atom(document: bytes, root: Any, where: str, own: bool) -> list[Finding]:
-    found = findings(where, rules.atom_findings(root, len(document)), own=own)
+    found = findings(where, (*rules.atom_findings(root, len(document)), *_habits(root, own)), own=own)
     return _again(document, found, rules.atom_entries, root, where) if own else found
 
 
@@ -80,7 +81,7 @@ def _rss(document: bytes, root: Any, where: str, own: bool) -> list[Finding]:
     if root.tag != "rss":
         told = Told("root", f"it is a feed, not <{str(root.tag)[:80]}>", "Name a feed", "RSS 2.0, <rss>")
         return findings(where, [told], own=own)
-    found = findings(where, rss_findings(root, len(document)), own=own)
+    found = findings(where, (*rss_findings(root, len(document)), *_habits(root, own)), own=own)
     return _again(document, found, rss_entries, root.find("channel"), where) if own else found
 
 
@@ -89,6 +90,11 @@ def _again(document: bytes, found: list[Finding], entries: Any, root: Any, where
     if any(one.error for one in found):
         return found
     return findings(where, read_again(document, entries(root)), own=True) + found
+
+
+def _habits(root: Any, own: bool) -> Iterator[Told]:
+    """Yield advice about what another program wrote; ours has no such habits, which is tested."""
+    return iter(()) if own else habits(root)
 
 
 def _is_page(root: Any) -> bool:
