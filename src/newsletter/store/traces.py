@@ -16,7 +16,7 @@ from newsletter.store.engine import Tx
 
 _POSTS = schema.posts.c
 _FORMER = schema.former_words.c
-_PAGED = (_POSTS.own_page.is_(True), _POSTS.slug != "")
+_PAGED = (_POSTS.own_page.in_((True,)), _POSTS.slug != "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def traces(tx: Tx) -> tuple[Traces, Traces]:
 def renamed(tx: Tx) -> list[Renamed]:
     """Return the live posts that had a page of ours at another slug, in the order of their numbers."""
     joined = schema.former_words.join(schema.posts, _FORMER.post_seq == _POSTS.seq)
-    somewhere = (_POSTS.url != "") | (_POSTS.own_page.is_(True) & (_POSTS.slug != ""))
+    somewhere = (_POSTS.url != "") | (_POSTS.own_page.in_((True,)) & (_POSTS.slug != ""))
     rows = tx.execute(
         select(_FORMER.word, _POSTS.url, _POSTS.slug)
         .select_from(joined)
