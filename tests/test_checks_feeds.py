@@ -232,3 +232,28 @@ def test_what_the_grammar_refuses_is_refused(shared_data: Path, data: st.DataObj
     document = etree.tostring(root)
     if not grammar.validate(etree.fromstring(document)):
         assert [told for told in check_atom(document, own=False) if told.error], grammar.error_log
+
+
+def test_an_entry_that_was_read_rightly_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import feedparser
+
+    read: list[bytes] = []
+    parse = feedparser.parse
+
+    def noted(data: bytes, **how: bool) -> object:
+        read.append(data)
+        return parse(data, **how)
+
+    monkeypatch.setattr(feedparser, "parse", noted)
+    posts = [replace(one, id=f"{PREFIX}reread/{one.seq}") for one in POSTS[:3]]
+    entries = [entry_of_post(FEED, one) for one in posts]
+    for make, check, end in ((atom, check_atom, b"</entry>"), (rss, check_rss, b"</item>")):
+        changed = [replace(entries[0], title="Another title"), *entries[1:]]
+        asked = (entries, entries[:2], changed, [*entries, entries[0]])
+        del read[:]
+        assert not [one for some in asked[:3] for one in check(make(FEED, some), "x") if one.error]
+        assert [data.count(end) for data in read] == [3, 0, 1]
+        assert [one for one in check(make(FEED, asked[3]), "x") if one.error], "an id stands there twice"
+        other = make(FEED, entries).replace(b"<feed ", b'<feed xml:base="https://x.example.org/" ')
+        check(other.replace(b"<rss ", b'<rss xml:base="https://x.example.org/" '), "x")
+        assert read[-1].count(end) == 3, "what stands around them differs"

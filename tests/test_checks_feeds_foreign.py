@@ -13,9 +13,13 @@ import feedparser
 import pytest
 from click.testing import CliRunner
 
+from awkward import FEED, POSTS
 from newsletter.checks.feeds import check_file
+from newsletter.checks.habits import habits
+from newsletter.checks.reading import parse_xml
 from newsletter.checks.served import Served, served_findings
 from newsletter.cli import main, program
+from newsletter.feeds import atom, entry_of_post, rss
 from newsletter.fetch import FetchRules
 from newsletter.model import Finding
 from newsletter.publish.examining import examine
@@ -115,6 +119,56 @@ def test_a_fault_is_named_with_its_section(good: str, old: str, new: str, rule: 
     found = errors(good.replace(old, new, 1))
     assert any(rule in one.rule and one.spec == spec for one in found), found
     assert all(one.remedy for one in found)
+
+
+@pytest.mark.parametrize(
+    ("good", "old", "new", "rule"),
+    [
+        (ATOM, "<entry>", '<entry><x xmlns="http://purl.org/dc/element/1.1/"/>', "that readers know"),
+        (ATOM, 'xml:lang="en"', 'xml:lang="uk-UA"', ""),
+        (ATOM, 'xml:lang="en"', 'xml:lang="xx"', "is registered"),
+        (ATOM, "<title>One", "<title>One \x93quoted\x94", "no control characters"),
+        (ATOM, "<title>One", "<title>One \ufffd", "no control characters"),
+        (ATOM, '<link href="one"', '<link rel="next-one" href="one"', "relation is registered"),
+        (ATOM, '<link href="one"', '<link rel="https://example.org/rel" href="one"', ""),
+        (ATOM, '<link href="one"', '<link href="http:///one"', "names a host"),
+        (RSS2, "Mon, 2 Nov 2026", "Thu, 1 Jan 1903", "is plausible, not of 1903"),
+        (RSS2, "en-us", "eu-us", ""),
+        (RSS2, "en-us", "qq", "is registered"),
+        (
+            RSS2,
+            "<item>",
+            '<item><e:encoded xmlns:e="http://purl.org/rss/1.0/modules/content/">x</e:encoded><description>x</description>',
+            "stands before content:encoded",
+        ),
+    ],
+)
+def test_habits_are_advised_against(good: str, old: str, new: str, rule: str) -> None:
+    assert old in good
+    before = {one.rule for one in check_file(good.encode(), "feed", own=False)}
+    told = [
+        one
+        for one in check_file(good.replace(old, new, 1).encode(), "feed", own=False)
+        if one.rule not in before and not one.error
+    ]
+    assert any(rule in one.rule for one in told) if rule else not told, told
+    assert all(one.remedy for one in told)
+
+
+def test_entries_that_changed_at_one_instant_are_told() -> None:
+    entry = ATOM[ATOM.index("<entry>") : ATOM.index("</entry>") + len("</entry>")]
+    twice = ATOM.replace(entry, entry + entry.replace("2026:1<", "2026:2<"))
+    assert twice.count("<entry>") == 2
+    assert any("2 at 20" in one.rule for one in check_file(twice.encode(), "feed", own=False))
+
+
+def test_what_we_write_has_no_such_habits() -> None:
+    written = [
+        atom(FEED, [entry_of_post(FEED, one) for one in POSTS]),
+        rss(FEED, [entry_of_post(FEED, one) for one in POSTS]),
+    ]
+    for document in written:
+        assert list(habits(parse_xml(document))) == []
 
 
 def test_a_web_page_says_which_feeds_it_announces() -> None:

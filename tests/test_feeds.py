@@ -20,6 +20,7 @@ from lxml import etree, html
 
 from awkward import DELETED, FEED, HARBOUR, ISSUE, POSTS, PREFIX, SITE, instant, post
 from newsletter.checks.reading import as_reread
+from newsletter.content.characters import clean_line, strip_controls
 from newsletter.feeds import (
     Entry,
     Feed,
@@ -488,3 +489,23 @@ def test_no_text_breaks_a_feed(one: Post, title: str, rights: str) -> None:
 def test_no_text_breaks_the_grammar(shared_data: Path, one: Post) -> None:
     grammar = etree.RelaxNG(etree.parse(shared_data / "atom.rng"))
     assert grammar.validate(etree.fromstring(atom(FEED, [entry_of_post(FEED, one)]))), grammar.error_log
+
+
+def test_the_quick_way_of_cleaning_agrees_with_the_long_one() -> None:
+    """A NUL in front takes the long way, and is removed there."""
+    for code in (*range(0x3100), *range(0xD700, 0x10400), 0xE0001, 0x10FFFF):
+        for text in (chr(code), f"a{chr(code)}b", f" {chr(code)}", f"a {chr(code)}"):
+            assert clean_line(text) == clean_line(f"\0{text}"), hex(code)
+            assert strip_controls(text) == strip_controls(f"\0{text}"), hex(code)
+        url = f"https://example.org/{chr(code)}/b;c"
+        assert web_link(url) == web_link(f"\0{url}"), hex(code)
+    for url in (
+        "https://a:80?x",
+        "http://",
+        "https:///a",
+        "HTTPS://A/",
+        "http://a/&lt;",
+        "https://a/%zz\n",
+        "ftp://a/",
+    ):
+        assert web_link(url) == web_link(f"\0{url}"), url

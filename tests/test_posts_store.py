@@ -21,7 +21,7 @@ from newsletter.model import (
     Rejected,
     Relation,
 )
-from newsletter.store import Store, Tx, posts, sources
+from newsletter.store import Store, Tx, posts, sources, traces
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
@@ -143,6 +143,23 @@ def test_a_change_replaces_everything_that_hangs_on_a_post(store: Store) -> None
     with store.read() as tx:
         assert posts.by_seqs(tx, [1, 2]) == {1: less, 2: full(2)}
         assert [known.fingerprint for known in posts.known(tx)] == ["new print", "print 2"]
+
+
+def test_what_a_post_was_called_is_kept(store: Store) -> None:
+    file(store, full(1, slug="one", url="", own_page=True), full(2, url="", own_page=True))
+    file(store, full(3, slug="held"), state=PostState.HELD)
+    for slug, tags in (("uno", ("new",)), ("one", ("new",)), ("eins", ("new",))):
+        changed = full(1, slug=slug, url="", own_page=True, tags=tags, authors=(Author(name="New"),))
+        with store.write() as tx:
+            posts.change(tx, [posts.Filed(changed, PostState.LIVE, "")])
+            posts.change(tx, [posts.Filed(full(3, slug="other", tags=()), PostState.HELD, "")])
+    with store.read() as tx:
+        live, left = traces.traces(tx)
+        assert traces.renamed(tx) == [traces.Renamed("one", "", "eins"), traces.Renamed("uno", "", "eins")]
+    assert left.slugs == {"one", "uno"}
+    assert {"eins", full(2).slug} == live.slugs
+    assert left.tags == set(full(1).tags)
+    assert left.authors == {one.name for one in full(1).authors}
 
 
 def test_live_posts_are_the_newest_first_then_the_last_seen(store: Store) -> None:

@@ -93,6 +93,29 @@ def test_new_entries_come_compressed_under_the_etag_of_the_compressed_whole(serv
     assert answer.headers["etag"] == whole.headers["etag"]
 
 
+def test_new_items_of_a_json_feed_come_alone(served: Served) -> None:
+    def told(*titles: str) -> bytes:
+        items = [{"id": f"urn:{title[0]}", "title": title, "content_html": "x" * 99} for title in titles]
+        return json.dumps(
+            {"version": "https://jsonfeed.org/version/1.1", "title": "J", "items": items}
+        ).encode()
+
+    path = "feeds/feed.json"
+    served.put(path, told("2 Two", "1 One", "0 Zero"))
+    etag = served.get(f"/{path}").headers["etag"]
+    served.put(path, told("3 Three", "2 Two", "1 Better", "0 Zero"), dated=DATED + 1)
+    answer = served.get(f"/{path}", if_none_match=etag, a_im="feed")
+    assert (answer.status, answer.headers["im"]) == (226, "feed")
+    assert answer.headers["content-type"] == "application/feed+json; charset=utf-8"
+    document = json.loads(answer.body)
+    assert [item["title"] for item in document.pop("items")] == ["3 Three", "1 Better"]
+    assert document == {"version": "https://jsonfeed.org/version/1.1", "title": "J"}
+    for broken in (b"[]", b"{", b'{"items": 1}'):
+        before = served.get(f"/{path}").headers["etag"]
+        served.put(path, broken, dated=DATED + 2)
+        assert served.get(f"/{path}", if_none_match=before, a_im="feed").body == broken
+
+
 @pytest.mark.parametrize("wish", ["", "feed;q=0", "feed; q=0.0", "diffe", "feeds"])
 def test_who_does_not_ask_for_new_entries_gets_the_whole(served: Served, wish: str) -> None:
     served.put("feeds/atom.xml", feed(("1", "One"), ("2", "Two")))
@@ -411,6 +434,58 @@ def test_what_was_withdrawn_is_gone(served: Served) -> None:
         assert served.get(path).status == 404, path
     served.put("posts/lost/index.html", b"back again")
     assert served.get("/posts/lost/").status == 200
+
+
+def test_a_post_that_has_another_slug_leads_on_and_a_tag_that_it_lost_is_gone(served: Served) -> None:
+    def store(slug: str, *tags: str, author: str = "Ada", url: str = "") -> None:
+        one = Post(
+            source="posts",
+            source_key="a",
+            seq=1,
+            id="tag:x.example.org,2026:1",
+            title="A",
+            published=NOW,
+            updated=NOW,
+            body_html="",
+            summary="",
+            slug=slug,
+            url=url,
+            own_page=not url,
+            tags=tags,
+            authors=(Author(name=author),),
+        )
+        filed = [posts.Filed(one, PostState.LIVE, "")]
+        with served.store.write() as tx:
+            if posts.by_seqs(tx, [1]):
+                posts.change(tx, filed)
+            else:
+                posts.add(tx, filed, now=NOW)
+
+    def went(path: str) -> tuple[int, str]:
+        answer = served.get(path)
+        return answer.status, answer.headers.get("location", "")
+
+    site = "https://harbour.example.org"
+    store("first", "Ships", "Law")
+    store("second", "Law", author="Grace")
+    store("third", "Law", author="Grace")
+    for path in ("/posts/first/", "/posts/first", "/posts/second/index.html", "/news/posts/first/"):
+        assert went(path) == (301, f"{site}/posts/third/"), path
+    for path in (
+        "/tags/ships/",
+        "/feeds/tags/ships/atom.xml",
+        "/feeds/authors/ada/feed.json",
+        "/authors/ada/",
+    ):
+        assert went(path)[0] == 410, path
+    assert [went(path)[0] for path in ("/tags/law/", "/posts/third/", "/authors/grace/")] == [404] * 3
+    store("first", "Law", "Ships")
+    assert [went(path)[0] for path in ("/posts/first/", "/posts/third/", "/tags/ships/")] == [404, 301, 404]
+    store("", "Law", url="https://elsewhere.example.com/a")
+    assert went("/posts/first/") == (301, "https://elsewhere.example.com/a")
+    with served.store.write() as tx:
+        posts.set_state(tx, 1, PostState.DELETED, now=NOW)
+    assert {went(f"/posts/{slug}/")[0] for slug in ("first", "second", "third")} == {410}
 
 
 def test_a_moved_feed_says_where_it_went(served: Served) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from newsletter.model import Finding
@@ -145,10 +146,39 @@ def as_date(text: str | None) -> datetime | None:
         return None
 
 
+class Passed:
+    """Remembers by their hashes what was found right, so that it is not looked through again in every feed."""
+
+    def __init__(self, most: int = 32_768) -> None:
+        self._most = most
+        self._marks: dict[bytes, None] = {}
+
+    def __contains__(self, mark: bytes) -> bool:
+        return mark in self._marks
+
+    def add(self, marks: Iterable[bytes]) -> None:
+        """Remember some, and forget the oldest."""
+        self._marks.update(dict.fromkeys(marks))
+        while len(self._marks) > self._most:
+            self._marks.pop(next(iter(self._marks)), None)
+
+
+_harmless = Passed()
+
+
 def html_findings(text: str, place: str) -> Iterator[Told]:
     """Yield what is wrong with the HTML of an entry: script, addresses that are not absolute."""
     if "<" not in text:
         return
+    mark = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    if mark not in _harmless:
+        told = list(_html_findings(text, place))
+        yield from told
+        if not told:
+            _harmless.add([mark])
+
+
+def _html_findings(text: str, place: str) -> Iterator[Told]:
     from lxml import etree, html
 
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from html import escape
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from newsletter.content import unsaid
 from newsletter.digest.wording import day, wording
@@ -27,6 +28,12 @@ class Site(Protocol):
     def language(self) -> str: ...
     @property
     def timezone(self) -> str: ...
+
+
+class _Place(NamedTuple):
+    site: str
+    language: str
+    timezone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +76,12 @@ class Entry:
 
 
 def entry_of_post(site: Site, post: Post) -> Entry:
-    """Return the entry of a post."""
+    """Return the entry of a post; those of the last few hundred are kept."""
+    return _entry_of_post(_Place(site.site, site.language, site.timezone), post)
+
+
+@lru_cache(maxsize=512)
+def _entry_of_post(site: _Place, post: Post) -> Entry:
     lead = next((image for image in post.images if image.lead), None)
     noted = post.content_note is not None
     return Entry(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from newsletter.feeds.entry import Entry
@@ -78,15 +79,17 @@ def newest(posts: Sequence[_P], limit: int) -> list[_P]:
     An older post that changed after the feed's oldest was published comes back (RFC 5005 §4.1), but those
     never take more than a third of the places: a mass edit must not push the news out.
     """
-    ranked = sorted(posts, key=lambda post: (post.published, post.seq), reverse=True)
+    as_published = attrgetter("published", "seq")
+    ranked = sorted(posts, key=as_published, reverse=True)
     head, rest = ranked[:limit], ranked[limit:]
     if not rest:
         return head
-    back = [post for post in rest if post.updated > head[-1].published and post.updated > post.published]
-    back.sort(key=lambda post: (post.updated, post.seq), reverse=True)
+    oldest = head[-1].published
+    back = [post for post in rest if post.updated > oldest and post.updated > post.published]
+    back.sort(key=attrgetter("updated", "seq"), reverse=True)
     back = back[: limit // 3]
     kept = head[: limit - len(back)] + back
-    return sorted(kept, key=lambda post: (post.published, post.seq), reverse=True)
+    return sorted(kept, key=as_published, reverse=True)
 
 
 def fit(build: Callable[[Sequence[Entry]], bytes], entries: Sequence[Entry], largest: int = LARGEST) -> bytes:

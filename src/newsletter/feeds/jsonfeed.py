@@ -34,6 +34,11 @@ def _json_feed(feed: Feed, entries: Sequence[Entry]) -> bytes:
         }
     )
     document["items"] = [_item(feed, entry) for entry in entries]
+    return written(document)
+
+
+def written(document: dict[str, object]) -> bytes:
+    """Return the bytes of a JSON Feed."""
     return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
 
 

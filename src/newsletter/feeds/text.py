@@ -15,6 +15,7 @@ _TAG = re.compile(r"<[^<>]*>")
 _TIGHT = re.compile(r'[\x00-\x20\x7f-\xa0\u2028\u2029<>"{}|\\^`]')
 _ENTITY_LIKE = re.compile(r"(&#?\w+);")  # feed readers take this for an entity escaped twice
 _ABSOLUTE = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
+_USUAL = re.compile(r"https?://[\w.:-]+(/[\w.,:;/?#=@!$'()*+~%-]*)?", re.ASCII)  # nothing to be mended
 
 
 def paragraph(text: str) -> str:
@@ -29,6 +30,8 @@ def strip_tags(html: str) -> str:
 
 def web_link(url: str) -> str:
     """Return an http(s) URL with what no IRI may hold percent-encoded, or "" when it is not one."""
+    if _USUAL.fullmatch(url):
+        return url
     url = _ENTITY_LIKE.sub(r"\1%3B", legal(url).strip())
     if not _ABSOLUTE.match(url):
         return ""

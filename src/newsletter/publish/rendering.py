@@ -53,6 +53,8 @@ class Rendering:
         self, plan: Plan, path: str, of: Sequence[object], draw: Draw, seqs: Sequence[int] = ()
     ) -> bool:
         key = hashed(self.works.settings.pages, path, *of)
+        if plan.keep(path, key):
+            return True
         return plan.add(Document(path, key, partial(self._drawn, draw), seqs))
 
     def _drawn(self, draw: Draw) -> bytes:
@@ -62,13 +64,14 @@ class Rendering:
 
     def _plan_posts(self, plan: Plan) -> None:
         own = [post for post in self.works.facts.posts if post.own_page and post.slug]
-        marks, pages_key = self.works.marks, self.works.settings.pages
-        for post, newer, older in zip(own, [None, *own], [*own[1:], None], strict=False):
+        marks, pages_key = [self.works.marks[post.seq] for post in own], self.works.settings.pages
+        near = zip(own, [None, *own], [*own[1:], None], ["", *marks], marks, [*marks[1:], ""], strict=False)
+        for post, newer, older, *of in near:
             path = f"posts/{post.slug}/index.html"
-            around = [one for one in (post, newer, older) if one]
-            key = hashed(pages_key, newer is None, marks.of(around))
+            key = hashed(pages_key, *of)
             if plan.keep(path, key):
                 continue
+            around = [one for one in (post, newer, older) if one]
             draw = partial(self._drawn, partial(self._post, post, newer, older))
             if not plan.add(Document(path, key, draw, [one.seq for one in around])):
                 rule = f"its page {path} is another post's"

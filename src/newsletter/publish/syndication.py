@@ -64,8 +64,12 @@ class Syndication:
     def _chosen(self, posts: Sequence[PostFact], most: int) -> list[PostFact]:
         return feeds.newest(self._fit(posts), most)
 
-    def _plan_forms(self, plan: Plan, feed: Feed, choose: Callable[[], list[PostFact]]) -> None:
-        chosen = choose()
+    def _plan_forms(self, plan: Plan, feed: Feed, choose_anew: Callable[[], list[PostFact]]) -> None:
+        chosen, refused = choose_anew(), len(self.gate.refused)
+
+        def choose() -> list[PostFact]:
+            return chosen if len(self.gate.refused) == refused else choose_anew()
+
         for form in FORMS:
             path = unquote(getattr(feed, form[0]).removeprefix(feed.site))
             self.dates[path] = feeds.updated(feed, chosen)

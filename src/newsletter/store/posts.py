@@ -28,6 +28,7 @@ from newsletter.model import (
 )
 from newsletter.store import schema
 from newsletter.store.engine import Tx
+from newsletter.store.traces import note_former
 
 _POSTS = schema.posts
 _OWN = (  # columns that are fields of the same name
@@ -71,15 +72,6 @@ class Filed:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
-    """What posts leave in the published tree: slugs of pages, tags, authors' names."""
-
-    slugs: set[str]
-    tags: set[str]
-    authors: set[str]
-
-
 # Reading
 
 
@@ -120,23 +112,6 @@ def words(tx: Tx) -> tuple[set[str], set[str]]:
     )
     tags, authors = map(set, found)
     return tags, authors
-
-
-def traces(tx: Tx) -> tuple[Traces, Traces]:
-    """Return the traces of live posts, and those of withdrawn ones."""
-    live, dead = (_traces(tx, state) for state in (PostState.LIVE, PostState.DELETED))
-    return live, dead
-
-
-def _traces(tx: Tx, state: PostState) -> Traces:
-    paged = (_POSTS.c.own_page.is_(True), _POSTS.c.slug != "")
-    slugs = tx.scalars(select(_POSTS.c.slug).where(_POSTS.c.state == state, *paged))
-    here = select(_POSTS.c.seq).where(_POSTS.c.state == state)
-    tags, authors = (
-        set(tx.scalars(select(column).where(column.table.c.post_seq.in_(here)).distinct()))
-        for column in (schema.post_tags.c.tag, schema.post_authors.c.name)
-    )
-    return Traces(set(slugs), tags, authors)
 
 
 def by_seqs(tx: Tx, seqs: Iterable[int]) -> dict[int, Post]:
@@ -274,9 +249,10 @@ def add(tx: Tx, filed: Sequence[Filed], *, now: datetime) -> None:
 
 
 def change(tx: Tx, filed: Sequence[Filed]) -> None:
-    """Store posts anew under their numbers; when they were first seen stays."""
+    """Store posts anew under their numbers; when they were first seen stays, and what they were called is kept."""
     if not filed:
         return
+    note_former(tx, {one.post.seq: one.post for one in filed}, _chunks(one.post.seq for one in filed))
     rows = [_row(one) for one in filed]
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in rows[0] if name != "seq"}
     tx.execute(

@@ -118,6 +118,15 @@ post_enclosures = _hanging(
 )
 post_corrections = _hanging("post_corrections", Column("when", Instant, nullable=False), _text("text"))
 
+#: What posts were called before they were changed; `kind`: slug (of a page of ours), tag, author.
+former_words = _table(
+    "former_words",
+    Column("post_seq", BIG, ForeignKey("posts.seq", ondelete="CASCADE"), nullable=False),
+    _text("kind", None),
+    _text("word", None),
+    PrimaryKeyConstraint("post_seq", "kind", "word"),
+)
+
 # Sources
 
 sources = _table(

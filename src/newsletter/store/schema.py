@@ -56,6 +56,9 @@ from newsletter.store.columns import table as _table
 from newsletter.store.columns import text as _text
 from newsletter.store.columns import word as _word
 from newsletter.store.posttables import (
+    former_words as former_words,
+)
+from newsletter.store.posttables import (
     pictures as pictures,
 )
 from newsletter.store.posttables import (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from typing import Any
 
-from newsletter.checks.reading import BadDocument, parse_xml
+from newsletter.checks.reading import BadDocument, Told, parse_xml
+from newsletter.feeds.jsonfeed import written
 
 MOST = 2_000  # ETags whose entries are remembered
 _ATOM = "{http://www.w3.org/2005/Atom}entry"
@@ -21,11 +23,12 @@ class Editions:
         self._lock = threading.Lock()
 
     def remember(self, path: str, document: bytes, etags: list[str]) -> None:
-        """Keep the entries of an edition that is replaced; a document that is no XML has none."""
-        if path.endswith(".json"):
-            return
+        """Keep the entries of an edition that is replaced; a document that cannot be read has none."""
         try:
-            held = frozenset(_mark(piece) for piece in _pieces(parse_xml(document)))
+            if path.endswith(".json"):
+                held = frozenset(map(_item_mark, _read(document)["items"]))
+            else:
+                held = frozenset(_mark(piece) for piece in _pieces(parse_xml(document)))
         except BadDocument:
             return
         with self._lock:
@@ -41,6 +44,10 @@ class Editions:
             held = [known for etag in etags if (known := self._known.get((path, etag))) is not None]
         if not held:
             return None
+        if path.endswith(".json"):
+            told = _read(document)
+            told["items"] = [item for item in told["items"] if _item_mark(item) not in held[0]]
+            return written(told)
         root = parse_xml(document)
         for piece in _pieces(root):
             if _mark(piece) in held[0]:
@@ -49,6 +56,21 @@ class Editions:
 
         made: bytes = etree.tostring(root, xml_declaration=True, encoding="utf-8")
         return made
+
+
+def _read(document: bytes) -> dict[str, Any]:
+    """Return a JSON Feed that has items."""
+    try:
+        told = json.loads(document)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict) or not isinstance(told.get("items"), list):
+        raise BadDocument(Told("", "it is a JSON Feed", "Publish it again"))
+    return told
+
+
+def _item_mark(item: object) -> bytes:
+    return hashlib.sha256(json.dumps(item, sort_keys=True).encode()).digest()[:16]
 
 
 def _pieces(root: Any) -> list[Any]:

@@ -29,9 +29,11 @@ class Leavings:
         """Answer for the path of a request."""
         path = "/" + str(request.path_params["path"])
         found = self._now()
-        if path in found.moved:
-            return RedirectResponse(found.moved[path], 301, {"cache-control": "public, max-age=1800"})
-        if {path, f"{path}/", path.removesuffix("index.html")} & found.gone:
+        spellings = (path, f"{path}/", path.removesuffix("index.html"))
+        for one in spellings:
+            if one in found.moved:
+                return RedirectResponse(found.moved[one], 301, {"cache-control": "public, max-age=1800"})
+        if found.gone.intersection(spellings):
             return self._drawing.gone(request)
         return self._drawing.missing(request)
 
