@@ -22,9 +22,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from newsletter.bounces import LmtpServer
+from newsletter.daemon.jobs import Jobs, scheduler
 from newsletter.daemon.works import Overdue, Works
 from newsletter.errors import LeaseLost, NewsletterError
 from newsletter.model import Account, GatherReport, Issue, IssueState, Slot, SlotState
@@ -323,15 +324,16 @@ def run(
         if (listen := publisher.config.bounces.listen) is not None:
             stack.enter_context(_lmtp(publisher, daemon.clock, *listen))
         daemon.watch = stack.enter_context(FolderWatch(folders_of(publisher.config)))
-        jobs = _Jobs()
-        scheduler = _scheduler(jobs, daemon, tick)
-        scheduler.start()
+        jobs = Jobs()
+        works = (daemon.tick, daemon.deliver, daemon.letters, daemon.push, daemon.tell)
+        waking = scheduler(jobs, works, tick)
+        waking.start()
         log.info("running: %d newsletters", len(publisher.newsletters()))
         if ready is not None:
             ready(port)
         wait(daemon.stop)
         daemon.stop.set()
-        scheduler.shutdown(wait=False)
+        waking.shutdown(wait=False)
         if not jobs.drain(DRAIN):
             log.warning("stopped in the midst of a stage: it is taken up at the next start")
     log.info("stopped")
@@ -342,68 +344,6 @@ def _lmtp(publisher: Works, clock: Callable[[], datetime], host: str, port: int)
     server = LmtpServer(host, port, lambda raw, envelope: office.take(raw, now=clock(), envelope=envelope))
     log.info("bounces: LMTP on %s:%d", host, server.port)
     return server
-
-
-def _scheduler(jobs: _Jobs, daemon: Daemon, tick: timedelta) -> Any:
-    from apscheduler.executors.base import BaseExecutor, run_job
-    from apscheduler.schedulers.background import BackgroundScheduler
-
-    class Threads(BaseExecutor):  # type: ignore[misc]  # apscheduler has no types
-        """Runs each job in a daemon thread: one that hangs does not keep the process from ending."""
-
-        def _do_submit_job(self, job: Any, run_times: Any) -> None:
-            def work() -> None:
-                try:
-                    events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
-                    self._run_job_success(job.id, events)
-                finally:
-                    jobs.done(job.id)
-
-            jobs.begin(job.id)
-            threading.Thread(target=work, name=job.id, daemon=True).start()
-
-    for name in ("apscheduler.scheduler", "apscheduler.executors.default"):
-        logging.getLogger(name).setLevel(
-            logging.ERROR
-        )  # that a job still runs is no news: an issue takes hours
-    scheduler = BackgroundScheduler(
-        executors={"default": Threads()},
-        timezone=UTC,
-        job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
-    )
-    seconds = tick.total_seconds()
-    for work in (daemon.tick, daemon.deliver, daemon.letters, daemon.push, daemon.tell):
-        scheduler.add_job(
-            work, "interval", seconds=seconds, id=work.__name__, next_run_time=datetime.now(UTC)
-        )
-    return scheduler
-
-
-class _Jobs:
-    """Which jobs run at this moment."""
-
-    def __init__(self) -> None:
-        self._running: set[str] = set()
-        self._changed = threading.Condition()
-
-    def begin(self, name: str) -> None:
-        """Note a job that begins."""
-        with self._changed:
-            self._running.add(name)
-
-    def done(self, name: str) -> None:
-        """Note a job that ended."""
-        with self._changed:
-            self._running.discard(name)
-            self._changed.notify_all()
-
-    def drain(self, seconds: float) -> bool:
-        """Wait until nothing runs; False when something still does."""
-        deadline = time.monotonic() + seconds
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._running, timeout=max(0.0, deadline - time.monotonic())
-            )
 
 
 def _utc(instant: datetime) -> str:
