@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "newsletter"
 FLOORS: dict[int, set[str]] = {
     6: {"cli", "web", "daemon", "demo", "prove", "__main__"},
     5: {"publisher"},
-    4: {"gather", "publish", "issues", "deliver", "readiness", "subscriptions", "websub", "moves", "bounces"},
+    4: {"gather", "publish", "issues", "deliver", "readiness", "subscriptions", "websub", "moves", "bounces", "letters"},
     3: {"config", "fetch", "store", "sources", "transports", "crew", "pictures", "scaffold", "templating"},
     2: {"content", "compose", "feeds", "digest", "identity", "pages", "checks", "tokens", "reports"},
     1: {"model"},
