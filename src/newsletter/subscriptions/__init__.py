@@ -2,18 +2,41 @@
 
     CSV file > table, formats (lines to rows) > deciding (rows to standings) > exchange > store > export > CSV file
     link > standing (tokens to standings) > store
+    form > signup > letter > link > signup (confirm) > store
 
 Nobody who unsubscribed or is suppressed is ever brought back but by their own act.
 """
 
-from newsletter.subscriptions.address import normalise
+from newsletter.subscriptions.address import name_of, normalise
 from newsletter.subscriptions.deciding import LineOutcome
 from newsletter.subscriptions.exchange import ImportLine, ImportReport, Options, add, import_csv
 from newsletter.subscriptions.export import export_csv
 from newsletter.subscriptions.feeds import feed_address, feed_holds, feed_readers, own_feed
 from newsletter.subscriptions.formats import FORMATS
+from newsletter.subscriptions.letters import ADDRESS, LINK, Send
+from newsletter.subscriptions.own import (
+    Move,
+    confirm_move,
+    erase,
+    is_move,
+    look_at_move,
+    move,
+    own_data,
+    person_of,
+    tell,
+)
 from newsletter.subscriptions.people import Record, forget, listed, show, suppress, verify
 from newsletter.subscriptions.proof import check_proof, proof
+from newsletter.subscriptions.signup import (
+    Confirmation,
+    Request,
+    Shown,
+    SignUp,
+    confirm,
+    look_up,
+    mail_link,
+    sign_up,
+)
 from newsletter.subscriptions.standing import (
     Change,
     Wish,
@@ -27,34 +50,55 @@ from newsletter.subscriptions.standing import (
 from newsletter.subscriptions.table import OWN
 
 __all__ = [
+    "ADDRESS",
     "FORMATS",
+    "LINK",
     "OWN",
     "Change",
+    "Confirmation",
     "ImportLine",
     "ImportReport",
     "LineOutcome",
+    "Move",
     "Options",
     "Record",
+    "Request",
+    "Send",
+    "Shown",
+    "SignUp",
     "Wish",
     "add",
     "ask",
     "check_proof",
+    "confirm",
+    "confirm_move",
+    "erase",
     "export_csv",
     "feed_address",
     "feed_holds",
     "feed_readers",
     "forget",
     "import_csv",
+    "is_move",
     "listed",
     "look",
+    "look_at_move",
+    "look_up",
+    "mail_link",
+    "move",
+    "name_of",
     "normalise",
+    "own_data",
     "own_feed",
+    "person_of",
     "preferences",
     "proof",
     "resubscribe",
     "show",
+    "sign_up",
     "subject",
     "suppress",
+    "tell",
     "unsubscribe",
     "verify",
 ]

@@ -1,0 +1,20 @@
+"""How a letter is asked for, in the transaction of what it tells of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from newsletter.model import Subscriber
+from newsletter.store import Tx
+
+LINK = "link"  # the link to a person's own preferences, by mail
+ADDRESS = "address"  # asks at a new address whether it is theirs
+
+
+class Send(Protocol):
+    """Queues a letter; False when one of its kind went to the address too short a time ago."""
+
+    def __call__(
+        self, tx: Tx, kind: str, subscriber: Subscriber, newsletter: str, *, now: datetime, language: str
+    ) -> bool: ...
