@@ -35,9 +35,11 @@ from newsletter.subscriptions.signup import (
     confirm,
     look_up,
     mail_link,
+    say_goodbye,
     sign_up,
 )
 from newsletter.subscriptions.standing import (
+    PAUSE,
     Change,
     Wish,
     ask,
@@ -54,6 +56,7 @@ __all__ = [
     "FORMATS",
     "LINK",
     "OWN",
+    "PAUSE",
     "Change",
     "Confirmation",
     "ImportLine",
@@ -94,6 +97,7 @@ __all__ = [
     "preferences",
     "proof",
     "resubscribe",
+    "say_goodbye",
     "show",
     "sign_up",
     "subject",

@@ -163,6 +163,15 @@ def confirm(store: Store, keys: Keys, token: str, shown: Shown, *, now: datetime
     return Confirmation(newsletter=newsletter, request=Request.DONE, subscriber=person)
 
 
+def say_goodbye(store: Store, keys: Keys, token: str, *, now: datetime, send: Send, language: str) -> None:
+    """Queue the letter that confirms an unsubscribing, in a transaction of its own. Raises TokenError."""
+    subscriber_id, newsletter = subject(keys, token)
+    with store.write() as tx:
+        person = subscribers.by_id(tx, subscriber_id)
+        if person is not None and not _suppressed(tx, person.address):
+            send(tx, NoticeKind.GOODBYE, person, newsletter, now=now, language=person.language or language)
+
+
 def id_of(token: str) -> str:
     """Return what the ledger calls a token: enough to know it again, nothing to use it by."""
     return hashlib.sha256(token.lower().encode()).hexdigest()[:16]
