@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from newsletter.digest.notices import NoticeKind
 from newsletter.model import Consent, ConsentAct, Standing, Subscriber, Subscription
-from newsletter.store import Store, Tx, consents, limits, subscribers, suppressions
+from newsletter.store import Store, Tx, addresses, consents, limits, subscribers, suppressions
 from newsletter.subscriptions.letters import LINK, Send
 from newsletter.subscriptions.standing import subject
 from newsletter.tokens import Keys, Purpose
@@ -170,6 +170,13 @@ def say_goodbye(store: Store, keys: Keys, token: str, *, now: datetime, send: Se
         person = subscribers.by_id(tx, subscriber_id)
         if person is not None and not _suppressed(tx, person.address):
             send(tx, NoticeKind.GOODBYE, person, newsletter, now=now, language=person.language or language)
+
+
+def expire(tx: Tx, *, now: datetime) -> None:
+    """Drop what is kept for a time only: addresses of computers, limits, and new addresses nobody confirmed."""
+    consents.expire(tx, now=now)
+    limits.expire(tx, now=now)
+    addresses.drop(tx, before=now - HOLDS)
 
 
 def id_of(token: str) -> str:
