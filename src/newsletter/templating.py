@@ -102,6 +102,9 @@ class Words:
             catalogue = read_po(io.StringIO(source), abort_invalid=True)
         except (PoFileError, ValueError) as e:
             raise TemplateError(f"not a catalogue: {e}", where=name, remedy="Mend the file") from e
+        for message, faults in catalogue.check():
+            what = f"the translation of {str(message.id)[:60]!r} is wrong: {faults[0]}"
+            raise TemplateError(what, where=f"{name}:{message.lineno}", remedy="Mend that line")
         compiled = io.BytesIO()
         write_mo(compiled, catalogue)
         compiled.seek(0)
