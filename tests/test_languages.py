@@ -75,6 +75,8 @@ def test_a_page_follows_the_browser_unless_its_address_says_otherwise(visit: Vis
         page = visit.get(f"/subscribe/{address}", accept_language=asked).page
         assert language(page) == spoken
         assert ("S’inscrire" in page) is (spoken == "fr")
+    moved = visit.get("/subscribe")
+    assert (moved.status, moved.headers["location"]) == (308, "subscribe/")
     page = visit.get("/subscribe/?lang=fr").page
     assert 'action="../subscribe/?lang=fr"' in page
     assert "Tous les articles" in page

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from newsletter import moves
@@ -97,10 +97,16 @@ def _of_subscribers(
     }
     routes = [Route(path, own(posts[path], ours), methods=["POST"]) for path in posts]
     routes += [Route(path, pages[path]) for path in pages]
+    routes.append(Route("/preferences", _with_slash))
     if config.web.signup:  # a form on another site may post here: it checks for itself
+        routes.append(Route("/subscribe", _with_slash))
         for path in ("/subscribe/", "/subscribe/{newsletter}"):
             routes += [Route(path, signups.page), Route(path, signups.take, methods=["POST"])]
     return list(routes)
+
+
+def _with_slash(request: Request) -> Response:
+    return RedirectResponse(request.url.path.rpartition("/")[2] + "/", 308)
 
 
 def _failures(drawing: Drawing) -> dict[Any, Callable[[Request, Exception], Response]]:
