@@ -417,6 +417,32 @@ def test_a_link_that_is_over_subscribes_nobody(quick: Visit, happen: Callable[[V
     assert quick.everything() == before
 
 
+def test_what_nobody_confirms_is_forgotten_and_may_be_asked_again(visit: Visit) -> None:
+    for address in (ADA, "bob@example.org", "cy@example.org"):
+        visit.sign_up(address)
+    visit.post(visit.confirming("bob@example.org"))
+    subscriptions.add(visit.store, "cy@example.org", ["daily"], consent="said so", now=NOW)
+    link = visit.confirming(ADA)
+    visit.clock.turn(days=20)
+    with visit.store.write() as tx:
+        subscriptions.expire(tx, now=visit.clock.now)
+    assert visit.standing(ADA) == {"weekly": "pending"}
+    visit.clock.turn(days=11)
+    with visit.store.write() as tx:
+        subscriptions.expire(tx, now=visit.clock.now)
+        told = str(list(tx.execute(select(schema.subscribers))))
+    assert ADA not in told
+    assert visit.standing("bob@example.org") == {"weekly": "active"}
+    assert visit.standing("cy@example.org") == {"daily": "active"}
+    assert subscriptions.verify(visit.store).broken == ()
+    assert "This link is too old" in visit.post(link).page
+    assert subscriptions.show(visit.store, ADA) is None, "it was not suppressed"
+    visit.clock.turn(days=30)
+    visit.sign_up(ADA)
+    visit.post(visit.confirming(ADA))
+    assert visit.standing(ADA) == {"weekly": "active"}
+
+
 def test_who_left_comes_back_by_signing_up_anew(quick: Visit) -> None:
     quick.sign_up(ADA)
     left_since(quick)

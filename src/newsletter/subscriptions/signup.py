@@ -129,11 +129,13 @@ def _begin(tx: Tx, asked: SignUp, shown: Shown, *, now: datetime, send: Send) ->
         if before in (Standing.ACTIVE, Standing.PAUSED):
             known = True
             continue
-        if before is None:
-            pending = Subscription(subscriber=person, newsletter=name, standing=Standing.PENDING, since=now)
-            subscribers.put(tx, [pending])
         sent = send(tx, NoticeKind.CONFIRMATION, person, name, now=now, language=language)
         if sent or before is None:
+            if before in (None, Standing.PENDING):  # who left stays so until they confirm
+                pending = Subscription(
+                    subscriber=person, newsletter=name, standing=Standing.PENDING, since=now
+                )
+                subscribers.put(tx, [pending])
             consents.append(tx, [_line(person, ConsentAct.REQUESTED, name, shown, now=now)])
     if known:
         send(tx, LINK, person, "", now=now, language=language)
@@ -173,10 +175,11 @@ def say_goodbye(store: Store, keys: Keys, token: str, *, now: datetime, send: Se
 
 
 def expire(tx: Tx, *, now: datetime) -> None:
-    """Drop what is kept for a time only: addresses of computers, limits, and new addresses nobody confirmed."""
+    """Drop what is kept for a time only: addresses of computers, limits, and what nobody confirmed."""
     consents.expire(tx, now=now)
     limits.expire(tx, now=now)
     addresses.drop(tx, before=now - HOLDS)
+    subscribers.drop_unconfirmed(tx, before=now - HOLDS, now=now)
 
 
 def id_of(token: str) -> str:
