@@ -141,6 +141,8 @@ def test_a_store_of_before_keeps_its_chain(sqlite_url: str) -> None:
                 "UPDATE consents SET wording = (SELECT text FROM wordings) WHERE id = 1",
                 "DROP TABLE wordings",
                 "DROP TABLE consent_ips",
+                "DROP TABLE address_changes",
+                "DROP TABLE limits",
                 *(f"ALTER TABLE consents DROP COLUMN {c}" for c in ("language", "form", "token", "ip_seal")),
                 "UPDATE alembic_version SET version_num = '0006'",
             ):
