@@ -94,7 +94,7 @@ def test_every_page_is_accessible(window: Opened) -> None:
         own: "date",
         f"{own}/erase": "",
         visit.confirming("bob@example.org"): "",
-        visit.link(Purpose.CONFIRM, f"{visit.id(ADA)}.1"): "",
+        visit.link(Purpose.CONFIRM, f"{visit.id(ADA)}.address-0"): "",
         visit.link(Purpose.UNSUBSCRIBE, f"{visit.id(ADA)}.weekly"): "",
     }
     for path, kind in pages.items():

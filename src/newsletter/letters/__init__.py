@@ -13,17 +13,24 @@ _KEY = "letters"  # the thinnest queue that there can be: one fact of the store
 
 
 def request(
-    tx: Tx, kind: str, subscriber: Subscriber, newsletter: str, *, now: datetime, language: str
+    tx: Tx,
+    kind: str,
+    subscriber: Subscriber,
+    newsletter: str,
+    *,
+    now: datetime,
+    language: str = "",
+    address: str = "",
 ) -> bool:
     """Queue a letter, False when one of its kind went to the address too short a time ago."""
-    queue = queued(tx)
-    mine = [one for one in queue if (one["kind"], one["address"]) == (str(kind), subscriber.address)]
+    queue, to = queued(tx), address or subscriber.address
+    mine = [one for one in queue if (one["kind"], one["address"]) == (str(kind), to)]
     if mine and now < datetime.fromisoformat(mine[-1]["at"]) + _WAIT * 2 ** (len(mine) - 1):
         return False
     letter = {
         "kind": str(kind),
         "id": str(subscriber.id),
-        "address": subscriber.address,
+        "address": to,
         "newsletter": newsletter,
         "language": language,
         "at": now.isoformat(),

@@ -225,7 +225,7 @@ suppressions = _table(
     Column("at", Instant, nullable=False),
     _text("note"),
 )
-#: New addresses that wait for a confirmation; a generation is never given twice, so a link confirms one address.
+#: New addresses that wait for a confirmation.
 address_changes = _table(
     "address_changes",
     Column(
@@ -235,8 +235,7 @@ address_changes = _table(
         primary_key=True,
         autoincrement=False,
     ),
-    _first("generation"),
-    _text("address"),  # empty: none waits
+    _text("address", None),
     Column("asked_at", Instant, nullable=False),
 )
 #: How full each limit is: buckets that leak, each by the instant at which it is empty, under a keyed hash.

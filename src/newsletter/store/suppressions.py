@@ -115,6 +115,11 @@ def every(tx: Tx) -> Iterator[Suppression]:
         yield Suppression(address=row.address, reason=row.reason, at=row.at, note=row.note)
 
 
+def hash_of(tx: Tx, address: str) -> str:
+    """Return what an address is known by where it may not be kept: its hash under the store's own key."""
+    return _hash(_secret(tx), key_of(address))
+
+
 def _secret(tx: Tx) -> str:
     secret = meta.get(tx, _KEY)
     if not secret:

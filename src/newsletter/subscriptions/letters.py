@@ -13,8 +13,19 @@ ADDRESS = "address"  # asks at a new address whether it is theirs
 
 
 class Send(Protocol):
-    """Queues a letter; False when one of its kind went to the address too short a time ago."""
+    """Queues a letter, to `address` when that is another than the person's own.
+
+    False when one of its kind went there too short a time ago.
+    """
 
     def __call__(
-        self, tx: Tx, kind: str, subscriber: Subscriber, newsletter: str, *, now: datetime, language: str
+        self,
+        tx: Tx,
+        kind: str,
+        subscriber: Subscriber,
+        newsletter: str,
+        *,
+        now: datetime,
+        language: str,
+        address: str = "",
     ) -> bool: ...

@@ -8,13 +8,14 @@ from enum import StrEnum
 from typing import Any
 
 from newsletter.model import Consent, ConsentAct, Subscriber
-from newsletter.store import Store, addresses, consents, limits, subscribers, suppressions
+from newsletter.store import Store, Tx, addresses, consents, limits, subscribers, suppressions
 from newsletter.subscriptions.letters import ADDRESS, Send
 from newsletter.subscriptions.people import forget, show
 from newsletter.subscriptions.signup import HOLDS, bound_of, id_of
 from newsletter.subscriptions.standing import subject
 from newsletter.tokens import Keys, Purpose
 
+_HASHED = "address-"
 _TOLD = ("name", "language", "timezone")
 
 
@@ -69,24 +70,30 @@ def move(
             return
         if subscribers.find(tx, address) is None:
             addresses.ask(tx, person.id, address, now=now)
-            there = replace(person, address=address)
-            send(tx, ADDRESS, there, "", now=now, language=person.language or language)
+            said = person.language or language
+            send(tx, ADDRESS, person, "", now=now, language=said, address=address)
 
 
 def is_move(keys: Keys, token: str) -> bool:
-    """Tell whether a confirming link is for a new address: its subject ends in a number. Raises TokenError."""
-    return subject(keys, token, Purpose.CONFIRM)[1].isdecimal()
+    """Tell whether a confirming link is for a new address, of which it bears the hash. Raises TokenError."""
+    return subject(keys, token, Purpose.CONFIRM)[1].startswith(_HASHED)
 
 
 def look_at_move(store: Store, keys: Keys, token: str, *, now: datetime) -> tuple[Move, Subscriber | None]:
     """Return what a link to a new address would do, and whose it is; changes nothing. Raises TokenError."""
-    subscriber_id, generation = subject(keys, token, Purpose.CONFIRM)
+    subscriber_id, hashed = subject(keys, token, Purpose.CONFIRM)
     with store.read() as tx:
-        asked = addresses.waiting(tx, subscriber_id)
         person = subscribers.by_id(tx, subscriber_id)
-    if asked is None or asked.generation != int(generation) or now >= asked.asked_at + HOLDS:
-        return Move.OLD, person
-    return Move.OPEN, person
+        asked = _asked(tx, subscriber_id, hashed)
+    return (Move.OLD if asked is None or now >= asked.asked_at + HOLDS else Move.OPEN), person
+
+
+def _asked(tx: Tx, subscriber_id: int, hashed: str) -> addresses.AddressChange | None:
+    """Return the new address that waits, when it is the one that a link bears the hash of."""
+    asked = addresses.waiting(tx, subscriber_id)
+    if asked is None or hashed != _HASHED + suppressions.hash_of(tx, asked.address):
+        return None
+    return asked
 
 
 def confirm_move(
@@ -96,10 +103,10 @@ def confirm_move(
     stands, person = look_at_move(store, keys, token, now=now)
     if stands is not Move.OPEN or person is None:
         return stands, person
-    generation = int(subject(keys, token, Purpose.CONFIRM)[1])
+    _, hashed = subject(keys, token, Purpose.CONFIRM)
     with store.write() as tx:
-        asked = addresses.waiting(tx, person.id)
-        if asked is None or asked.generation != generation:
+        asked = _asked(tx, person.id, hashed)
+        if asked is None:
             return Move.OLD, person
         keys_of_both = [suppressions.key_of(one) for one in (asked.address, person.address)]
         if subscribers.find(tx, asked.address) is not None or suppressions.find(tx, keys_of_both):

@@ -22,8 +22,7 @@ def upgrade() -> None:
             primary_key=True,
             autoincrement=False,
         ),
-        Column("generation", Integer, nullable=False, server_default="1"),
-        Column("address", Text, nullable=False, server_default=""),
+        Column("address", Text, nullable=False),
         Column("asked_at", INSTANT, nullable=False),
         sqlite_strict=True,
     )
