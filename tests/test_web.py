@@ -487,7 +487,8 @@ def test_redacting_keeps_the_rest() -> None:
     assert redact('1.2.3.4 - "GET /u/k1.7.weekly.abc/undo?x HTTP/1.1" 200') == (
         '1.2.3.4 - "GET /u/[token]/undo?x HTTP/1.1" 200'
     )
-    for path in ("/posts/up/", "/feeds/tags/f/atom.xml", "/issues/p/3/", "/authors/u/index.html"):
+    assert redact("/c/k1.7.weekly.abc?lang=fr") == "/c/[token]?lang=fr"
+    for path in ("/posts/up/", "/feeds/tags/f/atom.xml", "/issues/c/3/", "/authors/u/index.html"):
         assert redact(path) == path
 
 

@@ -353,7 +353,7 @@ class Publisher:
     def expire(self, *, now: datetime) -> None:
         """Drop what is kept for a time only, once that time is over."""
         with self.store.write() as tx:
-            consents.expire(tx, now=now)
+            subscribing.expire(tx, now=now)
 
     def forget_subscriber(self, address: str, *, now: datetime) -> bool:
         """Erase one person."""

@@ -1,16 +1,22 @@
 """Templates: trusted files of the package, any of which a publication may override in its `templates/` folder.
 
 Sandboxed, autoescaped, strict about undefined names. Text of posts and people is never a template.
+
+Pages speak the languages of the catalogues in `web/words/`, English without one: `{% trans %}` and `_("…")` follow
+the value `speak`, and where there is none the language of the publication.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
 import jinja2
 from jinja2 import nodes
+from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
@@ -18,6 +24,7 @@ from newsletter.errors import TemplateError
 
 _REFERRING = (nodes.Extends, nodes.Import, nodes.FromImport, nodes.Include)
 PACKAGED = Path(__file__).with_name("templates")
+CATALOGUES = "web/words/"
 
 
 def environment(overrides: Path | None = None) -> jinja2.Environment:
@@ -26,7 +33,82 @@ def environment(overrides: Path | None = None) -> jinja2.Environment:
     Names are paths such as `web/post.html.j2`; only names with `.html` before `.j2` are escaped.
     """
     folders = [folder for folder in (overrides, PACKAGED) if folder is not None and folder.is_dir()]
-    return _environment(jinja2.FileSystemLoader(folders))
+    env = _environment(jinja2.FileSystemLoader(folders))
+    env.add_extension("jinja2.ext.i18n")
+    words = Words(env)
+    env.extend(words=words)
+    env.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
+    env.globals["spoken"] = words.spoken
+    return env
+
+
+class Words:
+    """The catalogues of an environment, each read from its `.po` file when it is first needed."""
+
+    def __init__(self, env: jinja2.Environment) -> None:
+        self._env = env
+        self._read: dict[str, NullTranslations] = {"en": NullTranslations()}
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that pages can speak, English first."""
+        assert self._env.loader is not None
+        names = self._env.loader.list_templates()
+        found = (name.removeprefix(CATALOGUES) for name in names if name.startswith(CATALOGUES))
+        return ("en", *(name.removesuffix(".po") for name in found if name.endswith(".po")))
+
+    def choose(self, wanted: Iterable[str]) -> str:
+        """Return the first of some language tags that pages can speak, English when they speak none of them."""
+        for tag in wanted:
+            for spelt in (tag.lower(), tag.lower().partition("-")[0]):
+                for known in self.languages:
+                    if known.lower() == spelt:
+                        return known
+        return "en"
+
+    def say(self, language: str, message: str) -> str:
+        """Return a message in a language, as it is when there is no translation."""
+        return self._catalogue(language).gettext(message)
+
+    @jinja2.pass_context
+    def spoken(self, context: Context) -> str:
+        """Return the language that the page being rendered speaks."""
+        return self.choose([context.get("speak") or context["site"].language])
+
+    @jinja2.pass_context
+    def gettext(self, context: Context, message: str) -> str:
+        """Translate a message of the page being rendered."""
+        return self._catalogue(self.spoken(context)).gettext(message)
+
+    @jinja2.pass_context
+    def ngettext(self, context: Context, one: str, many: str, count: int) -> str:
+        """Translate a message that counts something."""
+        return self._catalogue(self.spoken(context)).ngettext(one, many, count)
+
+    def _catalogue(self, language: str) -> NullTranslations:
+        known = self._read.get(language)
+        if known is None:
+            known = self._read[language] = self._load(language)
+        return known
+
+    def _load(self, language: str) -> NullTranslations:
+        from babel.messages.mofile import write_mo
+        from babel.messages.pofile import PoFileError, read_po
+
+        assert self._env.loader is not None
+        name = f"{CATALOGUES}{language}.po"
+        source, _, _ = self._env.loader.get_source(self._env, name)
+        try:
+            catalogue = read_po(io.StringIO(source), abort_invalid=True)
+        except (PoFileError, ValueError) as e:
+            raise TemplateError(f"not a catalogue: {e}", where=name, remedy="Mend the file") from e
+        for message, faults in catalogue.check():
+            what = f"the translation of {str(message.id)[:60]!r} is wrong: {faults[0]}"
+            raise TemplateError(what, where=f"{name}:{message.lineno}", remedy="Mend that line")
+        compiled = io.BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        return GNUTranslations(compiled)
 
 
 def _environment(loader: jinja2.BaseLoader) -> jinja2.Environment:

@@ -34,6 +34,7 @@ class Purpose(StrEnum):
     PREFERENCES = "p"
     CONFIRM = "c"
     FEED = "f"
+    FORM = "s"  # when a form was shown
 
 
 def make(keys: Keys, purpose: Purpose, subject: str) -> str:

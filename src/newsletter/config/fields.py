@@ -102,6 +102,13 @@ def _host(value: str) -> str:
     return value.lower()
 
 
+def _origin(value: str) -> str:
+    parts = urlsplit(_url(value))
+    if value != f"{parts.scheme}://{parts.netloc}".lower():
+        raise ValueError("an origin is needed, such as https://example.org: lower case, without a path")
+    return value
+
+
 def _optional_url(value: str) -> str:
     return _url(value) if value else ""
 
@@ -174,6 +181,7 @@ def _ip_address(value: str) -> str:
 
 Url = Annotated[str, AfterValidator(_url)]
 OptionalUrl = Annotated[str, AfterValidator(_optional_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Name = Annotated[str, AfterValidator(_name)]

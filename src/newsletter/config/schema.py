@@ -31,6 +31,7 @@ from newsletter.config.fields import (
     LocalTime,
     Name,
     OptionalUrl,
+    Origin,
     Section,
     Target,
     Url,
@@ -244,6 +245,9 @@ class WebConfig(Section):
     proxies: tuple[IpAddress, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For is believed
     moved: dict[WebPath, Target] = Field(default_factory=dict)
     gone: tuple[WebPath, ...] = ()
+    signup: bool = True
+    signup_origins: tuple[Origin, ...] = ()  # other sites whose forms may sign people up
+    signups_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = 1000  # from everywhere together
 
 
 class ConsentConfig(Section):
@@ -251,6 +255,7 @@ class ConsentConfig(Section):
 
     keep_ip: Duration = timedelta()  # the address of the computer it came from; 0: never
     welcome: bool = True  # who confirmed gets a letter that says so
+    goodbye: bool = False  # a letter after unsubscribing
 
 
 class SecretsConfig(Section):

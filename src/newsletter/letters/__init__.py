@@ -6,7 +6,7 @@
 is `letterbox`.
 """
 
-from newsletter.letters.asking import ASKED_FOR, LIFETIME, new_address, request
+from newsletter.letters.asking import ASKED_FOR, LIFETIME, request
 from newsletter.letters.batches import Messages, outlook, release, resume
 from newsletter.model import Letter, NoticeKind
 from newsletter.store.letters import listed
@@ -18,7 +18,6 @@ __all__ = [
     "Messages",
     "NoticeKind",
     "listed",
-    "new_address",
     "outlook",
     "release",
     "request",

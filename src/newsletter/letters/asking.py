@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from newsletter import tokens
-from newsletter.errors import TokenError
 from newsletter.model import Letter, NoticeKind, Subscriber
 from newsletter.store import Tx, suppressions
 from newsletter.store import letters as stored
@@ -59,15 +57,3 @@ def request(
     )
     stored.add(tx, letter, own=not address)
     return True
-
-
-def new_address(tx: Tx, keys: tokens.Keys, token: str, *, now: datetime) -> tuple[int, str]:
-    """Return the subscriber and the new address that the token of an ADDRESS letter confirms.
-
-    Raises TokenError for any other token, and for one whose letter has expired or was erased.
-    """
-    number, _, hashed = tokens.read(keys, tokens.Purpose.CONFIRM, token).partition(".address-")
-    found = stored.new_address(tx, int(number), hashed, now=now) if number.isdecimal() else ""
-    if not found:
-        raise TokenError("the link to confirm an address has expired", remedy="Ask for another one")
-    return int(number), found

@@ -46,7 +46,8 @@ class Site:
     """The publication as its pages know it.
 
     `site` is its URL with a final slash. `style`, `logo` and `icon` are file names in the root of the
-    published tree, the last two perhaps empty. `feeds` are those that every page announces, the main one first.
+    published tree, the last two perhaps empty. `feeds` are those that every page announces, the main one
+    first. `signup` is the address of the form, empty without one.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Site:
     generator: str = ""
     feeds: tuple[Discovery, ...] = ()
     newsletters: tuple[NewsletterLink, ...] = ()
+    signup: str = ""
 
     @property
     def path(self) -> str:

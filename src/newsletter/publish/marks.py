@@ -102,7 +102,8 @@ class Settings:
     def pages(self) -> str:
         """The same, the theme and the templates."""
         folders = (PACKAGED / "web", self._config.templates / "web")
-        return hashed(self.feeds, self._config.theme.model_dump_json(), *map(hash_folder, folders))
+        web = (self._config.web.signup, self._config.web_url)
+        return hashed(self.feeds, web, self._config.theme.model_dump_json(), *map(hash_folder, folders))
 
 
 @cache

@@ -92,4 +92,5 @@ def site(config: Config, style: str, feeds: tuple[pages.Discovery, ...] | None =
             pages.NewsletterLink(name=one.name, title=one.title, description=one.description)
             for one in config.newsletters
         ),
+        signup=f"{config.web_url}subscribe/" if config.web.signup and config.newsletters else "",
     )

@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, TextClause, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -65,18 +76,6 @@ def add(tx: Tx, letter: Letter, *, own: bool) -> int:
     values = {name: getattr(letter, name) for name in names}
     values["address"] = "" if own else letter.address
     return int(tx.execute(insert(letters).values(values).returning(letters.c.id)).scalar_one())
-
-
-def new_address(tx: Tx, subscriber_id: int, hash_begins: str, *, now: datetime) -> str:
-    """Return the new address that a letter to it still asks about, by the beginning of its hash; empty for none."""
-    mine = (
-        letters.c.subscriber_id == subscriber_id,
-        letters.c.kind == NoticeKind.ADDRESS,
-        letters.c.expires_at > now,
-        func.substr(letters.c.address_hash, 1, len(hash_begins)) == hash_begins,
-    )
-    query = select(letters.c.address).where(*mine).order_by(letters.c.id.desc()).limit(1)
-    return tx.execute(query).scalar() or "" if hash_begins else ""
 
 
 # Batches
@@ -177,7 +176,16 @@ def forget(tx: Tx, address: str, subscriber_id: int, *, now: datetime) -> None:
     Their deliveries keep their place in the sums.
     """
     given = suppressions.hash_of(tx, address)
-    mine = (letters.c.address_hash == given) | (letters.c.subscriber_id == subscriber_id)
+    _erase(tx, (letters.c.address_hash == given) | (letters.c.subscriber_id == subscriber_id), now=now)
+    tx.execute(delete(letter_limits).where(letter_limits.c.address_hash == given))
+
+
+def drop_addresses(tx: Tx, *, before: datetime, now: datetime) -> None:
+    """Erase letters to new addresses that were asked for before an instant: what came of them is known by then."""
+    _erase(tx, (letters.c.kind == NoticeKind.ADDRESS) & (letters.c.asked_at < before), now=now)
+
+
+def _erase(tx: Tx, mine: ColumnElement[bool], *, now: datetime) -> None:
     for letter in tx.execute(select(letters.c.issue_id, letters.c.subscriber_id).where(mine)).all():
         row = (
             deliveries.c.issue_id == letter.issue_id,
@@ -188,7 +196,6 @@ def forget(tx: Tx, address: str, subscriber_id: int, *, now: datetime) -> None:
         gone = {"state": DeliveryState.SUPPRESSED, "not_before": None, "changed_at": now}
         tx.execute(update(deliveries).where(*row, deliveries.c.state == DeliveryState.WAITING).values(gone))
     tx.execute(delete(letters).where(mine))
-    tx.execute(delete(letter_limits).where(letter_limits.c.address_hash == given))
 
 
 def _shown() -> Select[Any]:

@@ -249,6 +249,26 @@ suppressions = _table(
     Column("at", Instant, nullable=False),
     _text("note"),
 )
+#: New addresses that wait for a confirmation.
+address_changes = _table(
+    "address_changes",
+    Column(
+        "subscriber_id",
+        BIG,
+        ForeignKey("subscribers.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _text("address", None),
+    Column("asked_at", Instant, nullable=False),
+)
+#: How full each limit is: buckets that leak, each by the instant at which it is empty, under a keyed hash.
+limits = _table(
+    "limits",
+    Column("bucket", Text, primary_key=True),
+    Column("empty_at", Instant, nullable=False),
+    Index("ix_limits_empty_at", "empty_at"),
+)
 
 # Deliveries: the ledger. No foreign key to subscribers: erasing a person keeps the count.
 

@@ -320,6 +320,29 @@ def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
     return True
 
 
+def drop_unconfirmed(tx: Tx, *, before: datetime, now: datetime) -> int:
+    """Forget what was asked for on a page before an instant and never confirmed; return how many people went with it.
+
+    Nothing keeps them from asking again. Who was imported as pending stays: nothing was asked in their name.
+    """
+    pending = (subscriptions.c.standing == Standing.PENDING, subscriptions.c.since < before)
+    asked = select(consent_lines.c.id).where(
+        consent_lines.c.subscriber_id == subscriptions.c.subscriber_id,
+        consent_lines.c.newsletter == subscriptions.c.newsletter,
+        consent_lines.c.act == ConsentAct.REQUESTED,
+    )
+    statement = delete(subscriptions).where(*pending, asked.exists())
+    ids = set(tx.execute(statement.returning(subscriptions.c.subscriber_id)).scalars())
+    if not ids:
+        return 0
+    others = select(subscriptions.c.subscriber_id).where(bulk.among(tx, subscriptions.c.subscriber_id, ids))
+    alone = sorted(ids - set(tx.execute(others).scalars()))
+    for number in alone:
+        consents.empty(tx, number, now=now, channel="not confirmed")
+    tx.execute(delete(subscribers).where(bulk.among(tx, subscribers.c.id, alone)))
+    return len(alone)
+
+
 def _subscriber(row: Row[Any]) -> Subscriber:
     return Subscriber(
         id=row.id,

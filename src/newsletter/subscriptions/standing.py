@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NotRequired, TypedDict, Unpack
 
 from newsletter.errors import InputError
 from newsletter.model import Consent, ConsentAct, Standing, Subscriber, Subscription
@@ -36,6 +37,12 @@ class Change:
         return self.before is not self.after
 
 
+class _Said(TypedDict):
+    channel: str
+    wording: NotRequired[str]  # that the person was shown
+    language: NotRequired[str]  # of the wording
+
+
 def subject(keys: Keys, token: str, purpose: Purpose = Purpose.UNSUBSCRIBE) -> tuple[int, str]:
     """Return the subscriber id and newsletter of a token; the newsletter may be empty.
 
@@ -57,7 +64,7 @@ def unsubscribe(store: Store, keys: Keys, token: str, *, channel: str, now: date
     """End the subscription that a token names, and what waits of it, before returning. Raises TokenError."""
     subscriber_id, newsletter = subject(keys, token)
     with store.write() as tx:
-        return _wish(tx, subscriber_id, newsletter, Wish.UNSUBSCRIBE, channel=channel, now=now)
+        return _wish(tx, subscriber_id, newsletter, Wish.UNSUBSCRIBE, now=now, channel=channel)
 
 
 def leave(store: Store, subscriber_id: int, newsletter: str, *, channel: str, now: datetime) -> Change:
@@ -67,12 +74,20 @@ def leave(store: Store, subscriber_id: int, newsletter: str, *, channel: str, no
 
 
 def resubscribe(
-    store: Store, keys: Keys, token: str, *, channel: str, now: datetime, wording: str = ""
+    store: Store,
+    keys: Keys,
+    token: str,
+    *,
+    channel: str,
+    now: datetime,
+    wording: str = "",
+    language: str = "",
 ) -> Change:
     """Undo unsubscribing, by the same token; a suppressed address stays so. Raises TokenError."""
     subscriber_id, newsletter = subject(keys, token)
     with store.write() as tx:
-        return _wish(tx, subscriber_id, newsletter, Wish.SUBSCRIBE, channel=channel, now=now, wording=wording)
+        said: _Said = {"channel": channel, "wording": wording, "language": language}
+        return _wish(tx, subscriber_id, newsletter, Wish.SUBSCRIBE, now=now, **said)
 
 
 def preferences(
@@ -99,13 +114,15 @@ def ask(
     wish: Wish,
     *,
     now: datetime,
-    channel: str = "preferences",
     wording: str = "",
+    language: str = "",
+    until: datetime | None = None,
 ) -> Change:
-    """Do what a person asks on their page of preferences. Raises TokenError."""
+    """Do what a person asks on their page of preferences; `until` is of a pause. Raises TokenError."""
     subscriber_id, _ = subject(keys, token, Purpose.PREFERENCES)
+    said: _Said = {"channel": "preferences", "wording": wording, "language": language}
     with store.write() as tx:
-        return _wish(tx, subscriber_id, newsletter, wish, channel=channel, now=now, wording=wording)
+        return _wish(tx, subscriber_id, newsletter, wish, now=now, until=until, **said)
 
 
 def _wish(
@@ -114,9 +131,9 @@ def _wish(
     newsletter: str,
     wish: Wish,
     *,
-    channel: str,
     now: datetime,
-    wording: str = "",
+    until: datetime | None = None,
+    **said: Unpack[_Said],
 ) -> Change:
     person = subscribers.by_id(tx, subscriber_id)
     before = _standing(tx, subscriber_id, newsletter, now=now)
@@ -131,9 +148,9 @@ def _wish(
         raise InputError("only an active subscription can be paused", remedy="Subscribe first")
     if wish is Wish.UNSUBSCRIBE:
         subscribers.stop_waiting(tx, person.id, newsletter=newsletter, reason="unsubscribed", now=now)
-    if before is after:
+    if before is after and until is None:
         return Change(newsletter=newsletter, before=before, after=after)
-    until = now + PAUSE if after is Standing.PAUSED else None
+    until = until or now + PAUSE if after is Standing.PAUSED else None
     subscribers.put(
         tx,
         [
@@ -147,9 +164,8 @@ def _wish(
         at=now,
         act=act,
         newsletter=newsletter,
-        channel=channel,
         detail=f"{before or 'not subscribed'} to {after}",
-        wording=wording,
+        **said,
     )
     consents.append(tx, [line])
     return Change(newsletter=newsletter, before=before, after=after)

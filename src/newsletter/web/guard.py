@@ -15,7 +15,7 @@ from newsletter.config import Config
 
 LARGEST_BODY = 64 * 1024  # bytes; a form of ours has a hundred
 #: Not of a tag, an author, a newsletter or a post that has such a name.
-_TOKEN_PATH = re.compile(r"(?<!/tags)(?<!/authors)(?<!/issues)(?<!/posts)/[upf]/[^/\s?\"]+")
+_TOKEN_PATH = re.compile(r"(?<!/tags)(?<!/authors)(?<!/issues)(?<!/posts)/[upfc]/[^/\s?\"]+")
 _FEED_OF_ONE = re.compile(r"/f/[^/]+/atom\.xml$")
 _API_QUERY = re.compile(r"(/api/v1/[^\s?\"]*)\?[^\s\"]+")  # may name an address
 _ISSUE_PATH = re.compile(r"/issues/[^/]+/\d+/")
@@ -69,8 +69,13 @@ def headers_of(path: str, origin: str) -> dict[str, str]:
 
 def origin_of(config: Config) -> str:
     """Return where the publication's own pictures come from."""
-    parts = urlsplit(config.publication.url)
-    return f"{parts.scheme}://{parts.netloc}"
+    return origin_of_url(config.publication.url)
+
+
+def origin_of_url(url: str) -> str:
+    """Return a URL's origin as browsers write it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 async def body_of(request: Request) -> bytes:

@@ -12,21 +12,25 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from newsletter import moves
 from newsletter.api import Api
 from newsletter.config import Config
-from newsletter.errors import InputError, OutsideError, TokenError
+from newsletter.errors import InputError, OutsideError, TemplateError, TokenError
 from newsletter.store import Store, meta
+from newsletter.web.asking import Foreign, origins, own
+from newsletter.web.confirming import Confirming
 from newsletter.web.drawing import Drawing
 from newsletter.web.front import Front
 from newsletter.web.guard import Guard, origin_of
 from newsletter.web.hub import Hub
 from newsletter.web.leavings import Leavings
+from newsletter.web.preferences import Preferences
 from newsletter.web.private import Private
 from newsletter.web.readers import Readers
+from newsletter.web.signups import SignUps
 from newsletter.web.static import Static
 
 log = logging.getLogger(__name__)
@@ -51,9 +55,8 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
         Route("/healthz", healthz),
         Route("/u/{token}", readers.unsubscribe_page),
         Route("/u/{token}", readers.unsubscribe, methods=["POST"]),
-        Route("/u/{token}/undo", readers.undo, methods=["POST"]),
-        Route("/p/{token}", readers.preferences_page),
-        Route("/p/{token}", readers.preferences, methods=["POST"]),
+        Route("/u/{token}/undo", own(readers.undo, origins(config)), methods=["POST"]),
+        *_of_subscribers(store, config, clock, drawing),
         *([Route("/hub", hub.answer, methods=["POST"])] if config.websub.hub else []),
         Route("/f/{token}/atom.xml", private.answer),
         Route("/api/v1/{path:path}", Api(store, config, clock)),
@@ -72,20 +75,68 @@ def application(store: Store, config: Config, clock: Callable[[], datetime]) -> 
     return app
 
 
+def _of_subscribers(
+    store: Store, config: Config, clock: Callable[[], datetime], drawing: Drawing
+) -> list[BaseRoute]:
+    """Return the routes to the pages where people sign up, confirm, and choose."""
+    told = store, config, clock, drawing
+    signups, confirming, mine = SignUps(*told), Confirming(*told), Preferences(*told)
+    ours = origins(config)
+    posts = {
+        "/c/{token}": confirming.confirm,
+        "/preferences/": mine.mail_link,
+        "/p/{token}": mine.choose,
+        "/p/{token}/person": mine.tell,
+        "/p/{token}/address": mine.move,
+        "/p/{token}/erase": mine.erase,
+    }
+    pages = {
+        "/c/{token}": confirming.page,
+        "/preferences/": mine.link_page,
+        "/p/{token}": mine.page,
+        "/p/{token}/data.json": mine.export,
+        "/p/{token}/erase": mine.erase_page,
+    }
+    routes = [Route(path, own(posts[path], ours), methods=["POST"]) for path in posts]
+    routes += [Route(path, pages[path]) for path in pages]
+    routes.append(Route("/preferences", _with_slash))
+    if config.web.signup:  # a form on another site may post here: it checks for itself
+        routes.append(Route("/subscribe", _with_slash))
+        for path in ("/subscribe/", "/subscribe/{newsletter}"):
+            routes += [Route(path, signups.page), Route(path, signups.take, methods=["POST"])]
+    return list(routes)
+
+
+def _with_slash(request: Request) -> Response:
+    return RedirectResponse(request.url.path.rpartition("/")[2] + "/", 308)
+
+
 def _failures(drawing: Drawing) -> dict[Any, Callable[[Request, Exception], Response]]:
     """Return what is answered for each kind of error; a fault of ours is a bare 500."""
 
     def wrong_link(request: Request, error: Exception) -> Response:
-        return drawing.draw(request, "web/link.html.j2", "This link does not work", status=404)
+        return drawing.draw(request, "web/link.html.j2", status=404)
 
     def wrong_input(request: Request, error: Exception) -> Response:
-        return drawing.draw(request, "web/failed.html.j2", "That did not work", status=400, said=str(error))
+        return drawing.draw(request, "web/failed.html.j2", status=400, reason="input")
+
+    def broken(request: Request, error: Exception) -> Response:
+        log.error("a page could not be rendered: %s", error)
+        return PlainTextResponse("This page could not be made.\n", 500, {"cache-control": "no-store"})
+
+    def foreign(request: Request, error: Exception) -> Response:
+        return drawing.draw(request, "web/failed.html.j2", status=403, reason="foreign")
 
     def outside(request: Request, error: Exception) -> Response:
         log.error("a page could not be answered: %s", error)
-        said = "We could not do this just now. Nothing was changed: please try again in a minute."
-        answer = drawing.draw(request, "web/failed.html.j2", "Please try again", status=503, said=said)
+        answer = drawing.draw(request, "web/failed.html.j2", status=503, reason="busy")
         answer.headers["retry-after"] = "60"
         return answer
 
-    return {TokenError: wrong_link, InputError: wrong_input, OutsideError: outside}
+    return {
+        TokenError: wrong_link,
+        InputError: wrong_input,
+        Foreign: foreign,
+        TemplateError: broken,
+        OutsideError: outside,
+    }

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from newsletter.errors import StoreError
 
-HEAD = "0011"
+HEAD = "0012"
 
 
 def stored_revision(connection: Connection) -> str | None:
