@@ -12,8 +12,8 @@ from urllib.parse import urljoin
 import pytest
 
 from conftest import PublicationFactory
-from newsletter import subscriptions
-from newsletter.model import ConsentAct, SuppressionReason
+from newsletter import letters, subscriptions
+from newsletter.model import ConsentAct, NoticeKind, SuppressionReason
 from newsletter.store import Store, addresses, subscribers, suppressions
 from newsletter.tokens import Purpose
 from visiting import NOW, Visit, visiting
@@ -113,6 +113,20 @@ def test_a_new_address_is_confirmed_there(visit: Visit) -> None:
     assert record.consents[-1].wording.endswith("\nYes, this is my address")
     assert "does not work any more" in visit.post(moving(visit, whose=NEW)).page
     assert subscriptions.verify(visit.store).broken == ()
+
+
+def test_what_waits_for_a_person_goes_to_the_new_address(visit: Visit) -> None:
+    with visit.store.write() as tx:
+        person = subscribers.find(tx, ADA)
+        assert person is not None
+        letters.request(tx, NoticeKind.LINK, person, "weekly", now=visit.clock.now)
+    visit.sent()
+    visit.post(f"{visit.page(ADA)}/address", {"address": NEW})
+    visit.sent()
+    visit.post(moving(visit))
+    with visit.store.read() as tx:
+        waiting = [one.reader.address for one in subscribers.deliveries_of(tx, person.id)]
+    assert waiting == [NEW, NEW]
 
 
 def test_a_link_confirms_one_new_address(visit: Visit) -> None:

@@ -10,9 +10,10 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from newsletter.model import DeliveryState
 from newsletter.store import suppressions
 from newsletter.store.engine import Tx
-from newsletter.store.schema import address_changes, subscribers
+from newsletter.store.schema import address_changes, deliveries, subscribers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,17 @@ def waiting(tx: Tx, subscriber_id: int) -> AddressChange | None:
 
 
 def settle(tx: Tx, subscriber_id: int, *, address: str = "") -> None:
-    """Let nothing wait any more; with an address, write to the person there from now on."""
+    """Let nothing wait any more; with an address, write to the person there from now on, also what waits."""
     mine = address_changes.c.subscriber_id == subscriber_id
     tx.execute(delete(address_changes).where(mine))
-    if address:
-        moved = {"address": address, "address_key": suppressions.key_of(address)}
-        tx.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(moved))
+    if not address:
+        return
+    person = subscribers.c.id == subscriber_id
+    former = select(subscribers.c.address).where(person).scalar_subquery()
+    waits = (deliveries.c.subscriber_id == subscriber_id, deliveries.c.state == DeliveryState.WAITING)
+    tx.execute(update(deliveries).where(*waits, deliveries.c.address == former).values(address=address))
+    moved = {"address": address, "address_key": suppressions.key_of(address)}
+    tx.execute(update(subscribers).where(person).values(moved))
 
 
 def drop(tx: Tx, *, before: datetime) -> int:
