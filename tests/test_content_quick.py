@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 
 from newsletter.content import limits, markdown
 from newsletter.errors import InputError
@@ -54,8 +56,11 @@ LINES = st.lists(
 
 @pytest.fixture(scope="module")
 def long_way() -> MarkdownIt:
-    """The renderer without the rule for lines of plain prose."""
-    return markdown._renderer.__wrapped__().disable("prose")
+    """The renderer without the rule for plain prose and the quick writing of tags."""
+    made = markdown._renderer.__wrapped__().disable("prose")
+    assert isinstance(made.renderer, RendererHTML)
+    made.renderer.__dict__["renderToken"] = partial(RendererHTML.renderToken, made.renderer)
+    return made
 
 
 @settings(max_examples=600, deadline=None)

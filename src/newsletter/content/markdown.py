@@ -9,9 +9,11 @@ from html import escape
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import mdTrim
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.footnote import footnote_plugin
 
 from newsletter.content.characters import strip_controls
@@ -42,9 +44,26 @@ class _Renderer(MarkdownIt):
         return url if _PLAIN_URL.fullmatch(url) else super().normalizeLink(url)
 
 
+class _Html(RendererHTML):
+    """Writes the plain start and end tags of blocks at once: most of them."""
+
+    def renderToken(  # noqa: N802 - the library's name
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        """Write a tag; a block's end, and its start before a line of text, need no look around."""
+        token = tokens[idx]
+        if token.block and not token.attrs and not token.hidden:
+            if token.nesting == -1:
+                return f"</{token.tag}>\n"
+            if token.nesting and tokens[idx + 1].type == "inline" and not (idx and tokens[idx - 1].hidden):
+                return f"<{token.tag}>"
+        return super().renderToken(tokens, idx, options, env)
+
+
 @cache
 def _renderer() -> MarkdownIt:
-    renderer = _Renderer("commonmark", {"html": True}).enable("table").use(footnote_plugin)
+    renderer = _Renderer("commonmark", {"html": True}, renderer_cls=_Html)
+    renderer.enable("table").use(footnote_plugin)
     renderer.block.ruler.before("table", "prose", _prose)
     renderer.core.ruler.at("inline", _inline)
     renderer.core.ruler.after("inline", "figure", _figures)
