@@ -15,6 +15,7 @@ from newsletter import quarantine
 from newsletter.cli import main
 from newsletter.config import Config
 from newsletter.errors import InputError
+from newsletter.gather import gather
 from newsletter.model import Rejected
 from newsletter.store import Store, sources
 
@@ -133,6 +134,63 @@ def test_items_of_a_feed_are_read_again_on_the_editors_word(
     assert len(once(store, config, NOW + HOUR).quarantined) == 1
     (item,) = quarantine.listed(store)
     assert item.last_seen == NOW + HOUR
+
+
+@pytest.mark.parametrize("kind", ["feed", "wordpress-export"])
+def test_what_is_ignored_of_a_foreign_site_is_told_again_when_its_text_changes(
+    store: Store, publication: PublicationFactory, kind: str
+) -> None:
+    config = publication({"sources": [{"name": "site", "kind": kind, "path": "site.xml"}]})
+    write_site = _write_feed if kind == "feed" else _write_export
+    write_site(config.folder / "site.xml", "One text.")
+    (item,) = once(store, config, NOW).quarantined
+    quarantine.ignore(store, [item.source_key], note="")
+    write_site(config.folder / "site.xml", "One text.", before=True)
+    report = once(store, config, NOW + HOUR)
+    assert (report.new, report.quarantined, report.ignored) == (("Good",), (), 1)
+    write_site(config.folder / "site.xml", "Another text.", before=True)
+    report = once(store, config, NOW + 2 * HOUR)
+    assert ([one.source_key for one in report.quarantined], report.ignored) == ([item.source_key], 0)
+
+
+def _write_feed(path: Path, text: str, *, before: bool = False) -> None:
+    good = "<entry><id>urn:b</id><title>Good</title><updated>2026-11-01T09:00:00Z</updated></entry>"
+    path.write_text(
+        '<feed xmlns="http://www.w3.org/2005/Atom"><title>F</title><id>urn:f</id>'
+        f"<updated>2026-01-01T00:00:00Z</updated>{good if before else ''}"
+        f"<entry><id>urn:a</id><title>No date</title><content>{text}</content></entry></feed>"
+    )
+
+
+def _write_export(path: Path, text: str, *, before: bool = False) -> None:
+    def item(number: int, title: str, date: str) -> str:
+        return (
+            f"<item><title>{title}</title><guid>https://a.example.org/?p={number}</guid>"
+            f"<content:encoded>{text}</content:encoded><wp:post_id>{number}</wp:post_id>"
+            f"<wp:post_type>post</wp:post_type><wp:status>publish</wp:status>{date}</item>"
+        )
+
+    good = item(1, "Good", "<wp:post_date_gmt>2026-11-01 09:00:00</wp:post_date_gmt>")
+    path.write_text(
+        '<rss xmlns:content="http://purl.org/rss/1.0/modules/content/"'
+        ' xmlns:wp="http://wordpress.org/export/1.2/">'
+        f"<channel>{good if before else ''}{item(2, 'No date', '')}</channel></rss>"
+    )
+
+
+def test_what_a_source_left_that_is_no_longer_configured_is_let_go(
+    config: Config, store: Store, publication: PublicationFactory
+) -> None:
+    left = [Rejected(source="old", source_key=key, where="w", reason="r") for key in ("a", "b")]
+    with store.write() as tx:
+        sources.quarantine(tx, left, now=NOW)
+    gather(store, config, now=NOW, dry_run=True)
+    gather(store, config, now=NOW, only="posts")
+    assert len(quarantine.listed(store)) == 3
+    mine, old = gather(store, config, now=NOW + HOUR)
+    assert (old.source, old.notes) == ("old", ("it is no longer configured: 2 items left quarantine",))
+    assert [one.source for one in quarantine.listed(store)] == [mine.source]
+    assert len(gather(store, config, now=NOW + HOUR)) == 1
 
 
 def run(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:

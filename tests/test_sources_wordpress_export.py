@@ -104,7 +104,7 @@ def test_a_post_arrives_whole(context: SourceContext, version: str) -> None:
     )
     extra = (
         "<dc:creator>ada</dc:creator><excerpt:encoded><![CDATA[In <b>short</b>]]></excerpt:encoded>"
-        '<category domain="category" nicename="ports">Ports &amp; ships</category>'
+        '<category domain="category" nicename="ports"><![CDATA[Ports &amp; ships]]></category>'
         '<category domain="post_tag" nicename="x">x</category>'
         '<category domain="category" nicename="uncategorized">Uncategorized</category>'
         '<category domain="post_format" nicename="aside">Aside</category>'

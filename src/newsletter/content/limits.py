@@ -54,6 +54,10 @@ _IMPLIED = frozenset(
         "rtc",
     }
 )
+# A start tag of any other; one of those written in capitals is counted as well, which does no harm.
+_OPENING = re.compile(
+    rf"<(?!(?:{'|'.join(sorted(_VOID | _IMPLIED))})(?![A-Za-z0-9:-]))([A-Za-z][A-Za-z0-9:-]*)"
+)
 _WEIGHT = {"table": 4, "ul": 2, "ol": 2, "dl": 2, "menu": 2, "dir": 2, "ruby": 2, "select": 2}
 
 
@@ -71,8 +75,10 @@ def check_depth(html: str, limit: int = MAX_DEPTH) -> None:
 
     Counts start and end tags by name, which never underestimates the depth a parser would reach.
     """
-    if html.count("<") <= MAX_DEPTH // 4:
-        return
+    if html.count("<") <= MAX_WORK // MAX_DEPTH:
+        most = sum(_WEIGHT.get(name.lower(), 1) for name in _OPENING.findall(html))
+        if most <= min(limit, MAX_DEPTH):  # not deep even if nothing was ever closed
+            return
     open_: Counter[str] = Counter()
     depth = work = 0
     for match in _TAG.finditer(html):

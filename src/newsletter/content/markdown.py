@@ -8,8 +8,12 @@ from functools import cache
 from html import escape
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import mdTrim
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.footnote import footnote_plugin
 
 from newsletter.content.characters import strip_controls
@@ -40,12 +44,53 @@ class _Renderer(MarkdownIt):
         return url if _PLAIN_URL.fullmatch(url) else super().normalizeLink(url)
 
 
+class _Html(RendererHTML):
+    """Writes the plain start and end tags of blocks at once: most of them."""
+
+    def renderToken(  # noqa: N802 - the library's name
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        """Write a tag; a block's end, and its start before a line of text, need no look around."""
+        token = tokens[idx]
+        if token.block and not token.attrs and not token.hidden:
+            if token.nesting == -1:
+                return f"</{token.tag}>\n"
+            if token.nesting and tokens[idx + 1].type == "inline" and not (idx and tokens[idx - 1].hidden):
+                return f"<{token.tag}>"
+        return super().renderToken(tokens, idx, options, env)
+
+
 @cache
 def _renderer() -> MarkdownIt:
-    renderer = _Renderer("commonmark", {"html": True}).enable("table").use(footnote_plugin)
+    renderer = _Renderer("commonmark", {"html": True}, renderer_cls=_Html)
+    renderer.enable("table").use(footnote_plugin)
+    renderer.block.ruler.before("table", "prose", _prose)
     renderer.core.ruler.at("inline", _inline)
     renderer.core.ruler.after("inline", "figure", _figures)
     return renderer
+
+
+def _prose(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Take a paragraph whose lines all begin with a letter, which begins no other block: most of them."""
+    source, line, last = state.src, start, state.lineMax
+    if state.sCount[start] - state.blkIndent > 3:
+        return False
+    while line < last:
+        begin = state.bMarks[line] + state.tShift[line]
+        if begin >= state.eMarks[line]:
+            break
+        if not source[begin].isalpha():
+            return False
+        line += 1
+    token = state.push("paragraph_open", "p", 1)
+    token.map = [start, line]
+    token = state.push("inline", "", 0)
+    token.content = mdTrim(state.getLines(start, line, state.blkIndent, False))
+    token.map = [start, line]
+    token.children = []
+    state.push("paragraph_close", "p", -1)
+    state.line = line
+    return True
 
 
 def _inline(state: StateCore) -> None:

@@ -96,7 +96,9 @@ def opens_with(html: str, summary: str) -> bool:
 
 def _running_text(paragraph: Element) -> str:
     """Return a paragraph's text without the marks of footnotes."""
-    if not any(mark.find("a") is not None for mark in paragraph.iterdescendants("sup")):
+    if len(paragraph) == 0 or not any(
+        mark.find("a") is not None for mark in paragraph.iterdescendants("sup")
+    ):
         return text_of(paragraph)
     without = deepcopy(paragraph)
     for mark in list(without.iterdescendants("sup")):

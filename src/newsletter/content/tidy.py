@@ -62,10 +62,10 @@ def regularise(root: Element) -> None:
 
 def _rename(root: Element) -> None:
     for element in list(root.iterdescendants()):
-        to = RENAMED.get(element.tag, element.tag)
+        to = RENAMED.get(element.tag)
         if to:
             element.tag = to
-        else:
+        elif to is not None:
             unwrap(element)
 
 
@@ -82,10 +82,10 @@ def _push_down(inline: Element) -> None:
 
 def _settle(element: Element) -> None:
     """Make one element right, its content being right already."""
-    tag, parent = element.tag, element.getparent()
-    if tag in _ONLY_IN and parent.tag not in _ONLY_IN[tag]:
+    tag = element.tag
+    if tag in _ONLY_IN and element.getparent().tag not in _ONLY_IN[tag]:
         element.tag = tag = "div"
-    if tag == "p" and any(child.tag in BLOCK for child in element):
+    if tag == "p" and len(element) and any(child.tag in BLOCK for child in element):
         element.tag = tag = "div"
     if tag == "div":
         _settle_division(element)

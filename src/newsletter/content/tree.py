@@ -11,7 +11,7 @@ from newsletter.content.sanitise import BLOCK, VOID
 Element: TypeAlias = Any  # lxml ships no types
 
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-_APART = ("br", *sorted(BLOCK))
+_APART = BLOCK | {"br"}
 _SPACE = " \t\n\xa0\u200b"
 
 
@@ -86,7 +86,7 @@ def is_blank(text: str | None) -> bool:
 
 def has_block(element: Element) -> bool:
     """Tell whether there is a block anywhere inside."""
-    return next(element.iterdescendants(*BLOCK), None) is not None
+    return any(inner.tag in BLOCK for inner in element.iterdescendants())
 
 
 def wrap_runs(container: Element) -> None:
@@ -115,7 +115,9 @@ def wrap_runs(container: Element) -> None:
 
 def text_of(element: Element, skip: Element | None = None) -> str:
     """Return the text inside on one line, but for that of `skip`."""
-    if skip is None and next(element.iterdescendants(*_APART), None) is None:
+    if len(element) == 0:
+        return " ".join((element.text or "").split())
+    if skip is None and not any(inner.tag in _APART for inner in element.iterdescendants()):
         return " ".join("".join(element.itertext()).split())
     parts: list[str] = []
     _collect(element, parts, skip)
@@ -125,7 +127,7 @@ def text_of(element: Element, skip: Element | None = None) -> str:
 def _collect(element: Element, parts: list[str], skip: Element | None) -> None:
     parts.append(element.text or "")
     for child in element:
-        apart = child.tag == "br" or child.tag in BLOCK
+        apart = child.tag in _APART
         if apart:
             parts.append(" ")
         if child is not skip:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -68,7 +69,18 @@ def gather(
         if not dry_run and only is None:
             with store.write() as tx:  # what sources left behind that are no longer configured
                 posts.release_due(tx, now=now, beside=[source.name for source in chosen])
+                reports += _let_go(tx, {source.name for source in chosen})
     return reports
+
+
+def _let_go(tx: Tx, configured: Set[str]) -> Iterator[GatherReport]:
+    """Empty the quarantine of sources that are no longer configured, where nothing could mend an item."""
+    left = [one for one in sources.quarantined(tx) if one.source not in configured]
+    for name, count in Counter(one.source for one in left).items():
+        sources.discharge(tx, name, [one.source_key for one in left if one.source == name])
+        items = "1 item" if count == 1 else f"{count} items"
+        note = f"it is no longer configured: {items} left quarantine"
+        yield GatherReport(source=name, notes=(note,))
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ Options: none. An item needs a date of its own; an item without title takes the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from newsletter.errors import ConfigError, InputError, SourceError
@@ -14,6 +14,7 @@ from newsletter.model import Post, Rejected
 from newsletter.sources import SourceContext, SourceState, visits
 from newsletter.sources.entries import to_post
 from newsletter.sources.feed_formats import read_feed, read_tombstones
+from newsletter.sources.places import mark_of
 
 _ACCEPT = (
     "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, "
@@ -117,9 +118,12 @@ class FeedSource:
             try:
                 yield to_post(entry, self._context)
             except InputError as e:
-                yield self._rejected(entry.key, entry.where, e, entry.title[:200])
+                content = repr(replace(entry, where=""))  # where it stands among the others does not count
+                yield self._rejected(entry.key, entry.where, e, entry.title[:200], content)
 
-    def _rejected(self, key: str, where: str, error: InputError, excerpt: str = "") -> Rejected:
+    def _rejected(
+        self, key: str, where: str, error: InputError, excerpt: str = "", content: str = ""
+    ) -> Rejected:
         return Rejected(
             source=self._context.source.name,
             source_key=key,
@@ -127,4 +131,5 @@ class FeedSource:
             reason=error.what,
             remedy=error.remedy,
             excerpt=excerpt,
+            mark=mark_of(error.what, content),
         )

@@ -32,7 +32,7 @@ from newsletter.model import Author, Image, Post, Reference, Rejected
 from newsletter.sources import SourceContext, SourceState, frontmatter
 from newsletter.sources.folder import File, Folder, slug_of
 from newsletter.sources.frontmatter import FrontMatter, Picture, WrittenReference
-from newsletter.sources.places import placed
+from newsletter.sources.places import mark_of, placed
 
 _RULES = 1  # raised when the same file would now give another post, so that all are read again
 _MAX_FILE = 10_000_000  # bytes
@@ -280,7 +280,7 @@ class MarkdownSource:
             reason=error.what,
             remedy=error.remedy,
             excerpt=clean_line(lines[number - 1])[:200] if 0 < number <= len(lines) else "",
-            mark=text and hashlib.sha256(f"{error.what}\n{text}".encode()).hexdigest()[:24],
+            mark=mark_of(error.what, text),
         )
 
     # Content

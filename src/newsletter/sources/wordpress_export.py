@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any
 
 from newsletter.content import clean_line
@@ -18,6 +19,7 @@ from newsletter.errors import InputError, SourceError
 from newsletter.model import Author, Image, Post, Rejected
 from newsletter.sources import SourceContext, SourceState
 from newsletter.sources.entries import Entry, make_author, to_post, web_url
+from newsletter.sources.places import mark_of
 from newsletter.sources.xml import XmlError, iterate
 
 _CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"
@@ -132,14 +134,16 @@ class WordPressExportSource:
             try:
                 yield to_post(_entry(element, told, site, key, where), self._context)
             except InputError as e:
-                yield self._rejected(key, where, e, told.get("title", ""))
+                yield self._rejected(key, where, e, told.get("title", ""), repr(sorted(told.items())))
         if left:
             told_of = (f"{left[what]} {what}{'s' if left[what] > 1 else ''}" for what in sorted(left))
             state.notes.append(f"left out: {', '.join(told_of)}")
         if not number:
             state.notes.append(f"{self._shown} holds no posts")
 
-    def _rejected(self, key: str, where: str, error: InputError, excerpt: str = "") -> Rejected:
+    def _rejected(
+        self, key: str, where: str, error: InputError, excerpt: str = "", content: str = ""
+    ) -> Rejected:
         return Rejected(
             source=self._context.source.name,
             source_key=key,
@@ -147,6 +151,7 @@ class WordPressExportSource:
             reason=error.what,
             remedy=error.remedy,
             excerpt=clean_line(excerpt)[:200],
+            mark=mark_of(error.what, content),
         )
 
 
@@ -235,4 +240,4 @@ def _tags(element: Any) -> Iterator[str]:
     for child in element.iterchildren("category"):
         named = child.get("domain") in ("category", "post_tag") and child.get("nicename") != "uncategorized"
         if named:
-            yield child.text or ""
+            yield unescape(child.text or "")  # WordPress keeps `R&amp;D`

@@ -26,7 +26,7 @@ from newsletter.model import (
     Reference,
     Relation,
 )
-from newsletter.store import schema
+from newsletter.store import bulk, schema
 from newsletter.store.engine import Tx
 from newsletter.store.traces import note_former
 
@@ -326,13 +326,8 @@ def _row(filed: Filed) -> dict[str, Any]:
 
 
 def _hang(tx: Tx, posts: Sequence[Post]) -> None:
-    tags = [
-        {"post_seq": post.seq, "position": position, "tag": tag}
-        for post in posts
-        for position, tag in enumerate(post.tags)
-    ]
-    if tags:
-        tx.execute(insert(schema.post_tags), tags)
+    tags = [(post.seq, position, tag) for post in posts for position, tag in enumerate(post.tags)]
+    bulk.insert(tx, schema.post_tags, ("post_seq", "position", "tag"), tags)
     for name, table, noun in _HANGING:
         rows = [
             {"post_seq": post.seq, "position": position, **{key: getattr(one, key) for key in _FIELDS[noun]}}
