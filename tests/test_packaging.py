@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -68,3 +69,12 @@ def test_no_foreign_file_is_packed(built: tuple[Path, Path]) -> None:
     assert all(n.startswith(("newsletter/", "newsletter-")) for n in names)
     assert "newsletter/py.typed" in names
     assert not [n for n in names if n.endswith((".pyc", ".db"))]
+
+
+def test_every_locked_requirement_has_its_hash() -> None:
+    for name in ("run.txt", "dev.txt"):
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8").replace("\\\n", " ")
+        locked = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+        assert len(locked) > 10
+        for line in locked:
+            assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,_-]+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line

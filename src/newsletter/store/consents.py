@@ -88,13 +88,16 @@ def expire(tx: Tx, *, now: datetime) -> int:
 
 
 def empty(tx: Tx, subscriber_id: int, *, now: datetime, channel: str) -> None:
-    """Take a person out of their lines and write the line that names those."""
+    """Take a person out of their lines, with words that only they were shown, and write the line that names those."""
     mine = consents.c.subscriber_id == subscriber_id
-    ids = tx.execute(select(consents.c.id).where(mine).order_by(consents.c.id)).scalars().all()
+    theirs = tx.execute(select(consents.c.id, consents.c.wording).where(mine).order_by(consents.c.id)).all()
+    ids, words = [row.id for row in theirs], {row.wording for row in theirs}
     tx.execute(delete(consent_ips).where(consent_ips.c.consent_id.in_(select(consents.c.id).where(mine))))
     nothing = dict.fromkeys(("detail", "wording", *_LATER), "")
     tx.execute(update(consents).where(mine).values(subscriber_id=None, **nothing))
-    named = json.dumps(list(ids))
+    still = select(consents.c.id).where(consents.c.wording == wordings.c.hash).exists()
+    tx.execute(delete(wordings).where(wordings.c.hash.in_(words), ~still))
+    named = json.dumps(ids)
     append(tx, [Consent(subscriber_id=None, at=now, act=ConsentAct.ERASED, channel=channel, detail=named)])
 
 

@@ -39,7 +39,7 @@ async def form_of(request: Request) -> Form:
     """Read a form; what cannot be read is empty."""
     body = await body_of(request)
     try:
-        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200)
+        return parse_qs(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
     except ValueError:
         return {}
 

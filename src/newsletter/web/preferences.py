@@ -26,6 +26,7 @@ from newsletter.web.confirming import masked
 from newsletter.web.drawing import Drawing
 from newsletter.web.mailing import sender
 
+_TOLD: tuple[str, ...] = ("name", "language", "timezone")
 LONGEST_PAUSE = timedelta(days=366)
 
 
@@ -144,17 +145,19 @@ class Preferences:
     def _tell(self, request: Request, form: asking.Form) -> Response:
         token = self._token(request)
         person = subscriptions.person_of(self._store, self._keys, token, Purpose.PREFERENCES)
-        told = {name: asking.first(form, name) for name in ("name", "language", "timezone")}
+        told = {name: asking.first(form, name) for name in _TOLD if name in form}
+        if not told:
+            raise InputError("the form says nothing", remedy="Go back and use the buttons of the page")
         errors = {}
         try:
-            subscriptions.name_of(told["name"])
+            subscriptions.name_of(told.get("name", ""))
         except InputError:
             errors["name"] = "wrong"
-        kept = person.timezone if person else ""
-        if told["timezone"] not in ("", kept) and not choices.is_zone(told["timezone"]):
+        kept, zone = person.timezone if person else "", told.get("timezone", "")
+        if zone not in ("", kept) and not choices.is_zone(zone):
             errors["timezone"] = "wrong"
         kept = person.language if person else ""
-        if told["language"] not in ("", kept, *self._drawing.words.languages):
+        if told.get("language", "") not in ("", kept, *self._drawing.words.languages):
             errors["language"] = "wrong"
         if errors:
             return self._draw(request, errors=errors, typed=told)
@@ -228,7 +231,7 @@ class Preferences:
         token = self._token(request)
         person, mine, suppressed = subscriptions.preferences(self._store, self._keys, token)
         speak = speak or self._drawing.speak(request, person)
-        told = {name: getattr(person, name, "") for name in ("name", "language", "timezone")}
+        told = {name: getattr(person, name, "") for name in _TOLD}
         today = self._clock().date()
         return self._drawing.draw(
             request,

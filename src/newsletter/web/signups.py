@@ -214,6 +214,7 @@ def _from_json(body: bytes) -> Typed:
     typed = Typed(newsletters=[], texts={})
     try:
         told: Any = json.loads(body)
+        json.dumps(told, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
