@@ -135,7 +135,7 @@ def test_nobody_has_no_proof(sqlite_store: Store) -> None:
 #: Tables that came after the chain's own.
 NEWER = (
     *("pictures", "letters", "letter_limits", "api_idempotency", "api_keys", "api_failures", "webhooks"),
-    *("webhook_events", "former_words", "limits", "address_changes"),
+    *("webhook_events", "former_words", "limits", "address_changes", "former_addresses"),
 )
 
 

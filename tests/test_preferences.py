@@ -129,6 +129,24 @@ def test_what_waits_for_a_person_goes_to_the_new_address(visit: Visit) -> None:
     assert waiting == [NEW, NEW]
 
 
+def test_who_moved_and_was_erased_comes_back_at_neither_address(visit: Visit) -> None:
+    for address in (NEW, "third@example.net"):
+        visit.post(f"{visit.page(ADA)}/address", {"address": address})
+        visit.post(moving(visit, address))
+        visit.post(f"{visit.page(address)}/address", {"address": ADA})
+        visit.post(moving(visit, ADA, whose=address))
+    assert json.loads(visit.get(f"{visit.page(ADA)}/data.json").page)["former_addresses"] == [
+        NEW,
+        ADA,
+        "third@example.net",
+    ]
+    subscriptions.add(visit.store, "third@example.net", ["weekly"], consent="another person", now=NOW)
+    subscriptions.forget(visit.store, ADA, now=NOW)
+    for address, stands in ((ADA, {}), (NEW, {}), ("third@example.net", {"weekly": "active"})):
+        visit.sign_up(address)
+        assert visit.standing(address) == stands
+
+
 def test_a_link_confirms_one_new_address(visit: Visit) -> None:
     for address in ("wrong@example.net", NEW):
         visit.post(f"{visit.page(ADA)}/address", {"address": address})

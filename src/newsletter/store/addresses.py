@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from newsletter.model import DeliveryState
 from newsletter.store import suppressions
 from newsletter.store.engine import Tx
-from newsletter.store.schema import address_changes, deliveries, subscribers
+from newsletter.store.schema import address_changes, deliveries, former_addresses, subscribers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +57,25 @@ def settle(tx: Tx, subscriber_id: int, *, address: str = "") -> None:
     if not address:
         return
     person = subscribers.c.id == subscriber_id
-    former = select(subscribers.c.address).where(person).scalar_subquery()
+    old = select(subscribers.c.address).where(person)
     waits = (deliveries.c.subscriber_id == subscriber_id, deliveries.c.state == DeliveryState.WAITING)
-    tx.execute(update(deliveries).where(*waits, deliveries.c.address == former).values(address=address))
+    tx.execute(
+        update(deliveries)
+        .where(*waits, deliveries.c.address == old.scalar_subquery())
+        .values(address=address)
+    )
+    left = {"subscriber_id": subscriber_id, "address": tx.execute(old).scalar_one()}
+    keep: Any = (pg_insert if tx.dialect.name == "postgresql" else sqlite_insert)(former_addresses)
+    tx.execute(keep.on_conflict_do_nothing(), left)
     moved = {"address": address, "address_key": suppressions.key_of(address)}
     tx.execute(update(subscribers).where(person).values(moved))
+
+
+def former(tx: Tx, subscriber_id: int) -> list[str]:
+    """Return the addresses that a person has left for another one."""
+    mine = former_addresses.c.subscriber_id == subscriber_id
+    query = select(former_addresses.c.address).where(mine).order_by(former_addresses.c.address)
+    return list(tx.execute(query).scalars())
 
 
 def drop(tx: Tx, *, before: datetime) -> int:

@@ -31,6 +31,15 @@ from newsletter.model import (
     Standing,
     SuppressionReason,
 )
+from newsletter.store.addresstables import (
+    address_changes as address_changes,
+)
+from newsletter.store.addresstables import (
+    former_addresses as former_addresses,
+)
+from newsletter.store.addresstables import (
+    limits as limits,
+)
 from newsletter.store.apitables import (
     api_failures as api_failures,
 )
@@ -248,26 +257,6 @@ suppressions = _table(
     *_word("reason", SuppressionReason),
     Column("at", Instant, nullable=False),
     _text("note"),
-)
-#: New addresses that wait for a confirmation.
-address_changes = _table(
-    "address_changes",
-    Column(
-        "subscriber_id",
-        BIG,
-        ForeignKey("subscribers.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
-    _text("address", None),
-    Column("asked_at", Instant, nullable=False),
-)
-#: How full each limit is: buckets that leak, each by the instant at which it is empty, under a keyed hash.
-limits = _table(
-    "limits",
-    Column("bucket", Text, primary_key=True),
-    Column("empty_at", Instant, nullable=False),
-    Index("ix_limits_empty_at", "empty_at"),
 )
 
 # Deliveries: the ledger. No foreign key to subscribers: erasing a person keeps the count.

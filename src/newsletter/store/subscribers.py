@@ -22,7 +22,7 @@ from newsletter.model import (
     Subscription,
     SuppressionReason,
 )
-from newsletter.store import apikeys, bulk, consents, letters, suppressions, webhooks
+from newsletter.store import addresses, apikeys, bulk, consents, letters, suppressions, webhooks
 from newsletter.store.engine import Tx
 from newsletter.store.schema import (
     attempts,
@@ -307,6 +307,9 @@ def erase(tx: Tx, address: str, *, now: datetime, channel: str) -> bool:
         return False
     suppress(tx, address, SuppressionReason.ERASURE, now=now, channel=channel)
     if person is not None:
+        left = {suppressions.key_of(one): one for one in addresses.former(tx, person.id)}
+        for one in left.keys() - by_keys(tx, left).keys():  # unless it is somebody else's by now
+            suppressions.put(tx, left[one], SuppressionReason.ERASURE, now=now)
         empty = {**dict.fromkeys(("address", *_TOLD), ""), "since": None, "reason": "erased"}
         tx.execute(update(deliveries).where(deliveries.c.subscriber_id == person.id).values(**empty))
         tx.execute(update(attempts).where(attempts.c.subscriber_id == person.id).values(text=""))

@@ -135,6 +135,7 @@ def own_data(store: Store, keys: Keys, token: str, *, now: datetime) -> dict[str
         return None
     with store.read() as tx:
         asked = addresses.waiting(tx, person.id)
+        former = addresses.former(tx, person.id)
     return {
         "exported": now,
         "person": asdict(person),
@@ -151,6 +152,7 @@ def own_data(store: Store, keys: Keys, token: str, *, now: datetime) -> dict[str
         "deliveries": [asdict(one) for one in record.deliveries],
         "returned": [asdict(one) for one in record.bounces],
         "suppression": asdict(record.suppression) if record.suppression else None,
+        "former_addresses": former,
         "new_address": asdict(asked) if asked else None,
     }
 

@@ -1,7 +1,7 @@
-"""New addresses that wait for a confirmation, and limits that outlive a restart."""
+"""New addresses that wait for a confirmation, those of before, and limits that outlive a restart."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, PrimaryKeyConstraint, Text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0012"
@@ -12,7 +12,7 @@ INSTANT = Text().with_variant(TIMESTAMP(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
-    """Make both tables."""
+    """Make the three tables."""
     op.create_table(
         "address_changes",
         Column(
@@ -24,6 +24,13 @@ def upgrade() -> None:
         ),
         Column("address", Text, nullable=False),
         Column("asked_at", INSTANT, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "former_addresses",
+        Column("subscriber_id", BIG, ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False),
+        Column("address", Text, nullable=False),
+        PrimaryKeyConstraint("subscriber_id", "address"),
         sqlite_strict=True,
     )
     op.create_table(
