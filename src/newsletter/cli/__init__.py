@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: command -> (module:function, one line of help)
 COMMANDS = {
     "init": ("setup:init", "Make a new publication, ready to run."),
-    "demo": ("setup:demo", "Go the whole way on this publication: no network, an embedded mailbox."),
+    "demo": ("setup:demo", "Go the whole way on this publication; the mails go into a mailbox of its own."),
     "gather": ("posts:gather", "Read the sources: new, changed, unchanged, quarantined and why."),
     "quarantine": ("quarantine:quarantine", "Show what could not become a post and why; retry or ignore it."),
     "sources": ("sources:sources", "Find sources, show how they stand, let them be asked again."),
